@@ -32,15 +32,15 @@ _MAX_CELLS = 1 << 22
 
 
 class Population(Struct, frozen=True):
-    """The room of each person, and the time `heard_until` up to which the person should have every message.
+    """The room of each person, and the time `complete_until`: messages before it should have been shown.
 
-    At the end of the run, a message that the server had before `heard_until` must have been shown, or it is
-    lost. inf covers all messages. People without `acks` don't learn the state of their messages; None: all
+    A message that the server had before that time, and that isn't shown at the end of the run, is lost. inf
+    covers all messages. People without `acks` don't learn the state of their messages; None: all
     have them. `groups` has the number of each person's group; None: there are no groups.
     """
 
     rooms: Column
-    heard_until: Column
+    complete_until: Column
     acks: Column | None = None
     groups: Column | None = None
 
@@ -118,7 +118,7 @@ class Deliveries:
         gone_up = ~given_up & (np.isfinite(acked_at) | self._online[senders])
         latest = np.full(len(population.rooms), -np.inf)
         np.maximum.at(latest, self._reader, accepted_at[self._message])
-        due_until = np.maximum(population.heard_until, latest)
+        due_until = np.maximum(population.complete_until, latest)
         usual = max(IN_FLIGHT, float(np.percentile(latency, 99, method="higher")) if len(latency) else 0.0)
         until = np.minimum(self._left_at, duration)
         present = self._online | np.isfinite(self._left_at)

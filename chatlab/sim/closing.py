@@ -32,7 +32,7 @@ class ClosingHost(Host, Protocol):
 
 
 class ClosingLink(Connection):
-    """A WebSocket link as far as it is closed, or fails; `link` is the client's number for it.
+    """The closing handshake and the failures of a WebSocket link; `link` is the client's number for it.
 
     A frame with more bytes than `largest` fails the link: the client then neither reads nor sends.
     """

@@ -25,7 +25,7 @@ class Host(Protocol):
     """The server's end of all connections."""
 
     def route(self, connection: Connection) -> None:
-        """Set the connection's node; None stays: none is up."""
+        """Set the connection's node. Leave `node` None if no node is up."""
 
     def accept(self, connection: Connection) -> float | None:
         """Put a connection into its node's accept queue; return when it is accepted; None: there is no
@@ -67,15 +67,19 @@ class Connection(HandshakingConnection):
 
     @property
     def _reset_arrived(self) -> bool:
-        """Whether the server can't send any more: a reset has arrived right behind the bytes that it reads
-        now."""
+        """Whether a reset has arrived, so the server can't send any more.
+
+        The server may still be reading the bytes right before the reset.
+        """
         now = self._environment.now
         return now >= self._reset_arrives_at and now < self.up.silent_at
 
     @property
     def _sends_no_news(self) -> bool:
-        """Whether the server can't send news of others any more: it can until it reads a reset that comes
-        alone."""
+        """Whether the server can't send other people's messages any more.
+
+        At the instant at which a reset arrives alone, it still can: it hasn't read the reset yet.
+        """
         return self._reset_arrived and not (
             self._reset_comes_alone and self._environment.now == self._reset_arrives_at
         )

@@ -92,8 +92,9 @@ class Driver(TimedMachine):
         self._messages = 0
 
     @property
-    def heard_until(self) -> float:
-        """Time up to which each message at the server must have been delivered; inf: no limit."""
+    def complete_until(self) -> float:
+        """Time up to which deliveries are complete: each message that the server had before it must have been
+        delivered. inf: the whole run."""
         for link in self.links:
             if link.up_to_date:
                 return inf

@@ -74,8 +74,9 @@ class ServerControl(Protocol):
         """Number of nodes, up or not."""
 
     def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
-        """Stop serving until one `start` for each `stop`; end connections with a close `code`, or without.
+        """Stop serving, and end connections with a close `code`, or without.
 
+        Calls nest: it serves again after as many `start` as `stop`.
         `node`: only that one stops, by its number from 1.
         """
 
@@ -109,7 +110,7 @@ class FaultContext:
         return self.server.environment.now
 
     def end_losses(self, begun_at: float) -> None:
-        """End the spells of loss that began at a time, before their own end."""
+        """End the periods of loss that began at `begun_at` now, before their own end."""
         for target in self.hit:
             target.path.end_losses(begun_at, self.now)
             target.adapt()

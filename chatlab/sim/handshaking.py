@@ -276,7 +276,7 @@ class HandshakingConnection(Duplex):
 
     @abstractmethod
     def _route(self) -> None:
-        """Set the connection's node; None stays: none is up."""
+        """Set the connection's node. Leave `node` None if no node is up."""
 
     @abstractmethod
     def _enter_accept_queue(self) -> float | None:

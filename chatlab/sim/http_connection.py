@@ -85,9 +85,8 @@ class HttpConnection(Connection):
             self._host.on_peer_closed(self)
             self.abort()
 
-    @property
-    def noticed_reset(self) -> bool:
-        """Whether the server can't send on it any more; if so, remove it there."""
+    def drop_if_reset(self) -> bool:
+        """Remove the connection at the server if a reset has arrived there; return whether one has."""
         if not self._reset_arrived:
             return False
         if self.server_open:
@@ -120,7 +119,7 @@ class HttpConnection(Connection):
         if (
             self.serving is not None
             and not self.closes_next
-            and not (self._sends_no_news and self.noticed_reset)
+            and not (self._sends_no_news and self.drop_if_reset())
         ):
             self.serving.write(encode_event(frame))
 
@@ -241,12 +240,12 @@ class Exchange:
 
     def answer(self, answer: Answer, *, last: bool = False) -> None:
         """Send the answer; `last`: close the connection behind it."""
-        if self.awaited and not self._connection.noticed_reset:
+        if self.awaited and not self._connection.drop_if_reset():
             self._connection.answer(self, answer, last=last)
 
     def begin(self) -> None:
         """Send the head of a stream."""
-        if self._connection.noticed_reset:
+        if self._connection.drop_if_reset():
             return
         self.head_sent = True
         self._push(Opened(self.number, STREAM_TYPE), STREAM_HEAD_SIZE)

@@ -55,8 +55,9 @@ class Person(FaultTarget, Protocol):
     """A person of the model."""
 
     @property
-    def heard_until(self) -> float:
-        """Time up to which each message at the server must have been delivered; inf: no limit."""
+    def complete_until(self) -> float:
+        """Time up to which deliveries are complete: each message that the server had before it must have been
+        delivered. inf: the whole run."""
 
     def close(self) -> None:
         """Close all connections at the end of the run."""

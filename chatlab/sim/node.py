@@ -55,7 +55,7 @@ class Node:
         self._overflow = config.overflow
         self._most = config.max_connections
         self._closing: list[ClosingLink] = []
-        self._overflown: set[int] = set()  # Connections that a proxy answers with 503.
+        self._overflowed: set[int] = set()  # Connections that a proxy answers with 503.
         self._stops = 0
 
     def begin(self, config: ServerConfig) -> None:
@@ -104,12 +104,12 @@ class Node:
 
     # Connections
 
-    def admit(self, connection: Served, *, overflown: bool = False) -> None:
-        """Add a connection that was numbered; `overflown`: the accept queue had no room for it."""
+    def admit(self, connection: Served, *, overflowed: bool = False) -> None:
+        """Add a connection that was numbered; `overflowed`: the accept queue had no room for it."""
         self.connections[connection.number] = connection
         self.peak = max(self.peak, len(self.connections))
-        if overflown:
-            self._overflown.add(connection.number)
+        if overflowed:
+            self._overflowed.add(connection.number)
 
     def await_close(self, link: ClosingLink) -> None:
         """Count a link as a connection until its close frame is answered."""
@@ -118,8 +118,8 @@ class Node:
 
     def turns_away(self, connection: Connection) -> bool:
         """Return whether a request on this connection is answered with 503."""
-        turns_away = connection.number in self._overflown or self._full
-        self._overflown.discard(connection.number)
+        turns_away = connection.number in self._overflowed or self._full
+        self._overflowed.discard(connection.number)
         self.refused += turns_away
         return turns_away
 
@@ -133,7 +133,7 @@ class Node:
         beyond = len(self.connections) + len(self._closing) - self._most
         if beyond <= 0:
             return False
-        latest = (each for each in reversed(self.connections.values()) if each.number not in self._overflown)
+        latest = (each for each in reversed(self.connections.values()) if each.number not in self._overflowed)
         return sum(1 for _ in takewhile(_waits, islice(latest, beyond))) < beyond
 
     # Work
@@ -150,7 +150,7 @@ class Node:
     # Up and down
 
     def close(self) -> None:
-        """Listen no more, until one `start` for each `close`."""
+        """Stop listening. Calls nest: it listens again after as many `start` as `close`."""
         self._stops += 1
         self.queue.clear()
 

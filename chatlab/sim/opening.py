@@ -100,12 +100,12 @@ class SynReceived:
 
 
 class Handshake:
-    """A handshake whose SYN-ACK is sent, and whose final ACK hasn't got a place in the accept queue yet.
+    """A handshake whose SYN-ACK is sent, and whose final ACK has no place in the accept queue yet.
 
-    `life`: the listener's number of lives. `kept`: the server keeps it, and repeats its SYN-ACK, which was
-    sent at `syn_ack_at`. The client's first sample is `round_trip`. `unread` are the functions that read what
-    has arrived, and was ignored. The client sends it again, so that it arrives at `bytes_at`, until its TCP
-    `gives_up_at` a time.
+    `life`: the listener's number of lives. `kept`: the server keeps the handshake, and sends the SYN-ACK of
+    `syn_ack_at` again. `round_trip`: the client's first sample. `unread`: functions that read the bytes that
+    the server has ignored. The client sends these again; they arrive at `bytes_at`. At `gives_up_at` its TCP
+    aborts the connection.
     """
 
     __slots__ = ("_arrivals", "bytes_at", "gives_up_at", "kept", "life", "round_trip", "syn_ack_at", "unread")

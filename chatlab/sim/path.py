@@ -55,7 +55,7 @@ UNIMPAIRED = Impairment()
 
 
 def _half() -> float:
-    return 0.5  # Lost only if all packets are.
+    return 0.5  # For a path that loses all packets at a time, or none.
 
 
 _NONE = (UNIMPAIRED,)
@@ -75,7 +75,7 @@ class Line:
         return self._free_at
 
 
-class Spell(NamedTuple):
+class LossPeriod(NamedTuple):
     """A share of the packets that are sent from `begins_at` to `ends_at` is lost."""
 
     begins_at: float
@@ -88,14 +88,14 @@ class Path:
 
     `refusing` counts the faults that refuse new connections. SYNs sent before `unreachable_until` are lost.
     `impairment` is the sum of all that impairs it now. `lossy`: packets may be lost some time in the run;
-    then `lose_up` and `lose_down` draw, uniformly from [0, 1), which ones are. All spells of loss are known
+    then `lose_up` and `lose_down` draw, uniformly from [0, 1), which ones are. All periods of loss are known
     from the beginning of the run, as TCP's next transmissions are computed in advance.
     """
 
     __slots__ = (
         "_impairments",
         "_lines",
-        "_spells",
+        "_loss_periods",
         "connect",
         "down",
         "impairment",
@@ -122,7 +122,7 @@ class Path:
         self.impairment = own
         self._impairments: tuple[Impairment, ...] = (own,) if own is not UNIMPAIRED else _NONE
         self._lines: dict[str, Line] | None = None
-        self._spells: tuple[Spell, ...] = ()
+        self._loss_periods: tuple[LossPeriod, ...] = ()
 
     def add_impairment(self, impairment: Impairment) -> None:
         """Add an impairment."""
@@ -136,19 +136,19 @@ class Path:
 
     def lose(self, begins_at: float, ends_at: float, share: float = 1.0) -> None:
         """Lose a share of the packets that are sent from `begins_at` to `ends_at`."""
-        self._spells = (*self._spells, Spell(begins_at, ends_at, share))
+        self._loss_periods = (*self._loss_periods, LossPeriod(begins_at, ends_at, share))
 
     def end_losses(self, begun_at: float, ends_at: float) -> None:
-        """End the spells that began at a time earlier than they would end."""
-        self._spells = tuple(
-            spell._replace(ends_at=min(spell.ends_at, ends_at)) if spell.begins_at == begun_at else spell
-            for spell in self._spells
+        """End the periods of loss that began at `begun_at`, at `ends_at` if not before."""
+        self._loss_periods = tuple(
+            period._replace(ends_at=min(period.ends_at, ends_at)) if period.begins_at == begun_at else period
+            for period in self._loss_periods
         )
 
     def loss_at(self, time: float) -> float:
         """Return the probability that a packet sent at `time`, which may be in the future, is lost."""
         arrives = 1.0
-        for begins_at, ends_at, share in self._spells:
+        for begins_at, ends_at, share in self._loss_periods:
             if begins_at <= time < ends_at:
                 arrives *= 1 - share
         return 1 - arrives

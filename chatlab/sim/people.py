@@ -23,9 +23,9 @@ Crowd = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 Start = Literal["arriving", "connected"]
 WARM_UP = 90.0
-"""Seconds before a run in which people connect who are connected at its start."""
+"""Length of the warm-up before 0, in seconds. People who are connected at the start connect during it."""
 WARM_UP_ARRIVALS = 60.0
-"""Seconds over which they connect, so that their heartbeats and polls don't coincide."""
+"""Seconds of the warm-up over which people connect, so that their heartbeats and polls don't coincide."""
 
 
 class ScriptEntry(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,7 +26,7 @@ SYN_GIVES_UP = 131.0
 """Seconds after the first SYN after which `connect` fails. Source: Linux, `tcp_syn_retries` 6."""
 
 GIVE_UP = 924.6
-"""Seconds after its first time-out after which TCP doesn't send a packet again, and ends the connection.
+"""Seconds after a packet's first RTO at which TCP aborts the connection.
 Source: Linux, `tcp_retries2` 15, `retransmits_timed_out`."""
 NEVER = inf, 0.0
 
@@ -36,7 +36,7 @@ class RetransmissionTimer:
 
     `lose` draws a number for each segment, which decides about all of its transmissions, and one for its ack.
     `number` is the latest packet's. `loss_at` returns the probability that a packet sent at a time is lost.
-    If a packet never gets through, the timer `gives_up_at` a time.
+    `gives_up_at`: time at which TCP aborts the connection; inf: all packets get through.
     """
 
     __slots__ = (

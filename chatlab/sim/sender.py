@@ -127,7 +127,7 @@ class Sender:
         """Send a SYN-ACK, or the RST that refuses a SYN; return when it arrives; inf: never."""
         at = self.syn(now, draw)
         wait = 0.0 if self.timer is None else self.timer.opening_wait(self.sent_at)
-        if not wait:  # Else nothing queues behind it.
+        if not wait:  # One that is sent again delays no other packet.
             self.arrives_at = at
         return at + wait
 

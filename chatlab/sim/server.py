@@ -73,7 +73,7 @@ class Server(StoppableServer):
     # Connections
 
     def route(self, connection: Connection) -> None:
-        """Set the node of a connection whose SYN arrives; None stays: none is up."""
+        """Set the node of a connection whose SYN arrives. Leave `node` None if no node is up."""
         connection.node = self._choose(connection.path.person)
 
     def _choose(self, person: int) -> Node | None:
@@ -91,15 +91,15 @@ class Server(StoppableServer):
             node.accepted += 1
             self._admit(connection)
         elif node.answers_overflow:
-            self._admit(connection, overflown=True)
+            self._admit(connection, overflowed=True)
             return self.environment.now
         return accepted_at
 
-    def _admit(self, connection: Connection, *, overflown: bool = False) -> None:
+    def _admit(self, connection: Connection, *, overflowed: bool = False) -> None:
         self._accepted += 1
         connection.number = self._accepted
         self._connections[connection.number] = connection
-        node_of(connection).admit(connection, overflown=overflown)
+        node_of(connection).admit(connection, overflowed=overflowed)
 
     def on_peer_closed(self, connection: Connection) -> None:
         """Remove a connection whose client's side has ended."""

@@ -185,7 +185,7 @@ class Service:
     def on_alarm(self, connection: HttpConnection) -> None:
         """Answer a long poll whose time is over, or send a stream's keep-alive comment."""
         exchange = connection.serving
-        if exchange is None or not exchange.awaited or connection.noticed_reset:
+        if exchange is None or not exchange.awaited or connection.drop_if_reset():
             return
         if not exchange.head_sent:
             poll = self._remove_poll(exchange)

@@ -57,8 +57,9 @@ class StoppableServer(ABC):
     # Faults
 
     def stop(self, code: int | None = None, reason: str = "", node: int | None = None) -> None:
-        """Stop serving until one `start` for each `stop`; end connections with a close `code`, or without.
+        """Stop serving, and end connections with a close `code`, or without.
 
+        Calls nest: it serves again after as many `start` as `stop`.
         With a `code`, requests under way are answered first, within `CLOSE_TIMEOUT` and before the start.
         `node`: only that one stops, by its number.
         """

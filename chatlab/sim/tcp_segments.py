@@ -140,7 +140,8 @@ class Segment:
 
     __slots__ = (
         "_admit", "_lane", "_limit", "_loss_number", "_packet", "_timed_out_at", "_writes",
-        "ack_luck", "acked_at", "arrives_at", "first_at", "left_at", "number", "order", "times", "waiting",
+        "ack_loss_number", "acked_at", "arrives_at", "first_at", "left_at", "number", "order", "times",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -149,7 +150,7 @@ class Segment:
         packet: Packet,
         left_at: float,
         loss_number: float,
-        ack_luck: float,
+        ack_loss_number: float,
         admit: Admit | None = None,
     ) -> None:
         self._lane = lane
@@ -158,7 +159,7 @@ class Segment:
         self._loss_number = loss_number
         self._limit = 1.0
         self._writes: list[Write] = []
-        self.ack_luck = ack_luck
+        self.ack_loss_number = ack_loss_number
         self.number = packet.number
         self.order = next(lane.orders)
         self.first_at = self.left_at = left_at
@@ -167,9 +168,9 @@ class Segment:
         self.arrives_at = self.acked_at = inf
         self.waiting: list[Segment] = []
 
-    def twin(self, left_at: float) -> Segment:
+    def split_rest(self, left_at: float) -> Segment:
         """Return the rest of this segment, which leaves later."""
-        return Segment(self._lane, self._packet, left_at, self._loss_number, self.ack_luck)
+        return Segment(self._lane, self._packet, left_at, self._loss_number, self.ack_loss_number)
 
     def add(self, write: Write) -> None:
         """Carry bytes of a write."""
@@ -253,7 +254,7 @@ class Segment:
         packet, lane = self._packet, self._lane
         self.acked_at = self.arrives_at + packet.back
         sample = packet.latency + packet.back
-        if self.ack_luck < lane.path.loss_at(self.arrives_at):  # The probe is acknowledged instead.
+        if self.ack_loss_number < lane.path.loss_at(self.arrives_at):  # The probe is acknowledged instead.
             self.acked_at += packet.probe
             sample += packet.probe
         if packet.last is self and packet.burst is not None:

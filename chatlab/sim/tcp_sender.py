@@ -113,14 +113,14 @@ class Lane:
             left_at = self._line.leave(packet.opens_at, piece, self.path.impairment.bandwidth)
             segment = packet.last
             if segment is None or is_new:
-                ack_luck = 1.0
+                ack_loss_number = 1.0
                 if packet.burst is not None and self.path.lossy:
-                    self.loss_number, ack_luck = self.lose(), self.lose()
+                    self.loss_number, ack_loss_number = self.lose(), self.lose()
                 # FIN or RST alone has the loss_number of the latest packet.
-                segment = Segment(self, packet, left_at, self.loss_number, ack_luck, self.admit)
+                segment = Segment(self, packet, left_at, self.loss_number, ack_loss_number, self.admit)
                 self.admit = None
             elif segment.first_at != left_at:
-                segment = segment.twin(left_at)
+                segment = segment.split_rest(left_at)
             else:
                 segment.add(write)
                 continue

@@ -148,6 +148,6 @@ def test_a_connected_client_with_nothing_under_way_has_received_everything(confi
     )
     driver = model.everybody[0]
     model.run(1.0)
-    assert driver.heard_until == -inf
+    assert driver.complete_until == -inf
     model.run(9.0)
-    assert driver.heard_until == inf
+    assert driver.complete_until == inf

@@ -37,12 +37,12 @@ def test_the_peak_stays_when_connections_are_gone() -> None:
     assert (one.peak, len(one.connections)) == (2, 1)
 
 
-def test_a_proxy_answers_one_request_of_an_overflown_connection_with_503() -> None:
-    one, overflown, other = node(accept_rate=1.0, overflow="503"), Fake(1), Fake(2)
-    one.admit(overflown, overflown=True)
+def test_a_proxy_answers_one_request_of_an_overflowed_connection_with_503() -> None:
+    one, overflowed, other = node(accept_rate=1.0, overflow="503"), Fake(1), Fake(2)
+    one.admit(overflowed, overflowed=True)
     one.admit(other)
-    assert turns_away(one, overflown)
-    assert not turns_away(one, overflown)
+    assert turns_away(one, overflowed)
+    assert not turns_away(one, overflowed)
     assert not turns_away(one, other)
     assert one.refused == 1
 

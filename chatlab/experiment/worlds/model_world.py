@@ -65,7 +65,7 @@ def _run(scenario: Scenario, sample: int, watch: ProgressCallback | None, *, fas
         if watch is not None:
             watch(scenario.duration)
         recorded = [person.name for person in model.everybody[:sample]]
-        heard_until = [person.heard_until for person in model.everybody]
+        complete_until = [person.complete_until for person in model.everybody]
         traffic = {
             "requests": model.requests,
             "bytes_up": model.bytes_up,
@@ -79,7 +79,7 @@ def _run(scenario: Scenario, sample: int, watch: ProgressCallback | None, *, fas
         faults = incidents(scenario.faults, model.fault_contexts, scenario.server.nodes)
     del model  # Free the memory of a large crowd before the metrics are computed.
     return make_run(
-        "model", scenario, recorded, recorder, heard_until, faults, traffic, steps, counts, nodes, needs
+        "model", scenario, recorded, recorder, complete_until, faults, traffic, steps, counts, nodes, needs
     )
 
 

@@ -141,7 +141,7 @@ class Person:
     # Results
 
     @property
-    def heard_until(self) -> float:
+    def complete_until(self) -> float:
         """Time up to which the server's messages must have been shown at the end of the run; inf: all of
         them."""
         return inf if self._open and self.line.up_to_date else self.read_at

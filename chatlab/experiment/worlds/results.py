@@ -27,7 +27,7 @@ def make_run(
     scenario: Scenario,
     recorded: Sequence[str],
     recorder: ColumnRecorder,
-    heard_until: Sequence[float],
+    complete_until: Sequence[float],
     faults: Sequence[Incident],
     traffic: Mapping[str, Value],
     steps: list[Step],
@@ -42,7 +42,7 @@ def make_run(
     """
     people = scenario.people
     rooms, groups = np.arange(people.count) % people.rooms, people.membership.column()
-    population = Population(rooms, np.array(heard_until), _acks(scenario, groups), groups)
+    population = Population(rooms, np.array(complete_until), _acks(scenario, groups), groups)
     counts = dict(counts or {})
     busiest: dict[str, Value] = {}
     if counts:

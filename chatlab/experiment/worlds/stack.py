@@ -154,7 +154,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
             counts: dict[str, list[int]] = {}
 
             def end() -> None:
-                ended.set_result([person.heard_until for person in people])
+                ended.set_result([person.complete_until for person in people])
                 for person in people:
                     person.end()
                 traffic.update({name: total - before[name] for name, total in totals(lines).items()})
@@ -182,7 +182,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
             await lines.begin()
             if not warm_up:
                 meter = Meter(scheduler, lines, [queue], [middleware.work])
-            heard_until = await ended
+            complete_until = await ended
         finally:
             scheduler.close()
             with CancelScope(shield=True):
@@ -199,7 +199,7 @@ async def run_stack(world: str, scenario: Scenario, sample: int, lines: AccessLi
         scenario,
         scenario.people.names[:sample],
         recorder,
-        heard_until,
+        complete_until,
         incidents(scenario.faults, contexts),
         traffic,
         steps,

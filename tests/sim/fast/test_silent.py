@@ -577,7 +577,7 @@ def test_a_silent_client_that_sends_is_promoted() -> None:
     leaver.promoted.disconnect()
     model.run(10.0)
     assert recorder.states.tolist() == [list(DeliveryState).index(DeliveryState.ACKED)]
-    assert [person.heard_until == float("inf") for person in model.everybody] == [True, False, True]
+    assert [person.complete_until == float("inf") for person in model.everybody] == [True, False, True]
     _, statuses, _ = recorder.changes
     assert list(ConnectionStatus).index(ConnectionStatus.DISCONNECTED) in statuses
     model.close()

@@ -148,10 +148,10 @@ class SilentClient(Handshaking):
         return pending
 
     @property
-    def heard_until(self) -> float:
+    def complete_until(self) -> float:
         """Time up to which each message at the server must have been delivered; inf: no limit."""
         if self._driver is not None:
-            return self._driver.heard_until
+            return self._driver.complete_until
         return inf if self._phase == "online" else LONG_AGO
 
     def close(self) -> None:
