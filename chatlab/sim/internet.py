@@ -21,7 +21,7 @@ from chatlab.sim.path import Path
 from chatlab.sim.simulated_socket import Address
 from chatlab.sim.tcp import TcpConnection
 from chatlab.sim.tcp_opening import Opening
-from chatlab.sim.tcp_sender import Line
+from chatlab.sim.tcp_sender import WireLine
 from chatlab.sim.virtual_loop import ProtocolFactory
 
 CLIENT_HOST = "10.0.0.1"
@@ -54,7 +54,7 @@ class Internet:
         self._tls = tls
         self._listeners: dict[int, Listener] = {}
         self._connections: dict[int, TcpConnection] = {}
-        self._lines: dict[Path, tuple[Line, Line]] = {}
+        self._lines: dict[Path, tuple[WireLine, WireLine]] = {}
         self._numbers = count(49152)  # Source: RFC 6335 §6, the first dynamic port; here they don't run out.
         self._ended_up = self._ended_down = self._ended_requests = 0
         self._never_ready = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -84,7 +84,7 @@ class Internet:
             loop,
             self.environment,
             path,
-            self._lines.setdefault(path, (Line(), Line())),
+            self._lines.setdefault(path, (WireLine(), WireLine())),
             (client, address),
             self._find_listener,
             self._forget,

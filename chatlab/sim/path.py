@@ -61,7 +61,7 @@ def _half() -> float:
 _NONE = (UNIMPAIRED,)
 
 
-class Line:
+class ModelLine:
     """One direction of a person's line: bytes leave it one after the other."""
 
     __slots__ = ("_free_at",)
@@ -121,7 +121,7 @@ class Path:
         self.lose_up = self.lose_down = _half
         self.impairment = own
         self._impairments: tuple[Impairment, ...] = (own,) if own is not UNIMPAIRED else _NONE
-        self._lines: dict[str, Line] | None = None
+        self._lines: dict[str, ModelLine] | None = None
         self._loss_periods: tuple[LossPeriod, ...] = ()
 
     def add_impairment(self, impairment: Impairment) -> None:
@@ -166,7 +166,7 @@ class Path:
         if bandwidth == inf:
             return now
         if self._lines is None:
-            self._lines = {"up": Line(), "down": Line()}
+            self._lines = {"up": ModelLine(), "down": ModelLine()}
         return self._lines[direction].leave(now, size, bandwidth)
 
 

@@ -149,7 +149,7 @@ class Participant(Protocol):
         """Send a message."""
 
 
-class Sender:
+class MessageSource:
     """The messages of one person at random times, from now on: a Poisson process."""
 
     __slots__ = ("_calendar", "_participant", "_rate", "_text", "_uniform")
@@ -199,8 +199,10 @@ def schedule_people(
         if participant.name not in awaited:
             calendar.call_at(arrive_at, participant.connect)
         if people.send_rate:
-            sender = Sender(calendar, participant, people.send_rate, text, streams.uniform(person, "send"))
-            calendar.call_at(max(arrive_at, 0.0), sender.wait)
+            source = MessageSource(
+                calendar, participant, people.send_rate, text, streams.uniform(person, "send")
+            )
+            calendar.call_at(max(arrive_at, 0.0), source.wait)
     by_name = {participant.name: participant for participant in participants}
     for entry in people.script:
         participant = by_name[entry.person]

@@ -39,7 +39,7 @@ from chatlab.sim.path import Direction, Path
 from chatlab.sim.retransmission import GIVE_UP
 from chatlab.sim.simulated_socket import Address
 from chatlab.sim.tcp_opening import Listener, Opening
-from chatlab.sim.tcp_sender import Lane, Line
+from chatlab.sim.tcp_sender import TcpDirection, WireLine
 
 
 def begins_request(item: bytes | Mark | None) -> TypeGuard[bytes]:
@@ -73,7 +73,7 @@ class TcpConnection(Opening):
         loop: asyncio.AbstractEventLoop,
         environment: LadderEnvironment,
         path: Path,
-        lines: tuple[Line, Line],
+        lines: tuple[WireLine, WireLine],
         ends: tuple[Address, Address],
         find_listener: Callable[[Address], Listener | None],
         on_gone: Callable[[TcpConnection], None],
@@ -124,14 +124,14 @@ class TcpConnection(Opening):
         if self._environment.now >= min(self.up.silent_at, self.down.silent_at):
             self._environment.call_later(GIVE_UP, self._give_up_at(sender))
 
-    def _send(self, lane: Lane, end: Endpoint, item: bytes | Mark) -> None:
-        if item is Mark.RST and lane is self.up and self.is_syn_received:
+    def _send(self, direction: TcpDirection, end: Endpoint, item: bytes | Mark) -> None:
+        if item is Mark.RST and direction is self.up and self.is_syn_received:
             self.abort_handshake(partial(self._hand_over, end, item))
         elif isinstance(item, Mark):
-            lane.send(partial(self._hand_over, end, item))
+            direction.send(partial(self._hand_over, end, item))
         else:
-            for piece in lane.pieces(item):
-                lane.send(partial(self._hand_over, end, piece), len(piece))
+            for piece in direction.pieces(item):
+                direction.send(partial(self._hand_over, end, piece), len(piece))
 
     def _hand_over(self, end: Endpoint, item: bytes | Mark) -> None:
         if end is self.client and isinstance(item, Mark) and not self.opened.done():
@@ -188,11 +188,11 @@ class TcpConnection(Opening):
 
     def silence(self, at: float, directions: Sequence[Direction]) -> None:
         """From `at` on drop all packets in these directions, unreported."""
-        for direction in directions:
-            lane = self.up if direction == "up" else self.down
-            lane.silent_at = min(lane.silent_at, at)
-        for sender, lane in ((self.client, self.up), (self.server, self.down)):
-            if lane.arrives_at > at:
+        for name in directions:
+            direction = self.up if name == "up" else self.down
+            direction.silent_at = min(direction.silent_at, at)
+        for sender, direction in ((self.client, self.up), (self.server, self.down)):
+            if direction.arrives_at > at:
                 self._environment.call_later(GIVE_UP, self._give_up_at(sender))
 
     def _give_up_at(self, sender: Endpoint) -> Callable[[], None]:

@@ -24,7 +24,7 @@ from chatlab.sim.opening import SYN_ACK_TIMES, Backlog, SynReceived
 from chatlab.sim.path import Path
 from chatlab.sim.simulated_socket import Address
 from chatlab.sim.tcp_handshake import HandshakePacket
-from chatlab.sim.tcp_sender import Lane, Line
+from chatlab.sim.tcp_sender import TcpDirection, WireLine
 
 
 class Listener(Backlog, Protocol):
@@ -60,7 +60,7 @@ class Opening(ABC):
         loop: asyncio.AbstractEventLoop,
         environment: LadderEnvironment,
         path: Path,
-        lines: tuple[Line, Line],
+        lines: tuple[WireLine, WireLine],
         ends: tuple[Address, Address],
         find_listener: Callable[[Address], Listener | None],
         *,
@@ -79,8 +79,8 @@ class Opening(ABC):
         self._handshake = SynReceived()
         self._answered = False  # The client has had the SYN-ACK.
         self._client_hello_waits = False  # The ClientHello waits to be read.
-        self.up = Lane(environment, path, lines[0], path.up, path.lose_up)
-        self.down = Lane(environment, path, lines[1], path.down, path.lose_down)
+        self.up = TcpDirection(environment, path, lines[0], path.up, path.lose_up)
+        self.down = TcpDirection(environment, path, lines[1], path.down, path.lose_down)
         self.up.opposite, self.down.opposite = self.down, self.up
         client, server = ends
         self.client = Endpoint(loop, self, client, server, never_ready)

@@ -28,7 +28,7 @@ Take = Callable[[], None]
 """The effect of bytes, or of their end, where they arrive."""
 
 
-class Sender(Protocol):
+class SegmentSender(Protocol):
     """The sender of segments, which `orders` numbers. `recovering` were sent again and wait for an ack."""
 
     environment: LadderEnvironment
@@ -83,10 +83,10 @@ class Packet:
         "back", "behind", "burst", "filled", "last", "latency", "number", "probe", "sent_at", "timeout",
     )  # fmt: skip
 
-    def __init__(self, lane: Sender, burst: Burst | None, behind: Segment | None) -> None:
-        self.sent_at = lane.environment.now
-        self.latency, self.back = lane.latencies
-        self.probe, self.timeout = lane.round_trips.probe, lane.round_trips.timeout
+    def __init__(self, sender: SegmentSender, burst: Burst | None, behind: Segment | None) -> None:
+        self.sent_at = sender.environment.now
+        self.latency, self.back = sender.latencies
+        self.probe, self.timeout = sender.round_trips.probe, sender.round_trips.timeout
         self.burst = burst
         self.behind = behind
         self.filled = self.number = 0
@@ -139,21 +139,21 @@ class Segment:
     its ack. `acked_at`: time at which its ack comes back, inf as long as that is unknown."""
 
     __slots__ = (
-        "_admit", "_lane", "_limit", "_loss_number", "_packet", "_timed_out_at", "_writes",
+        "_admit", "_limit", "_loss_number", "_packet", "_sender", "_timed_out_at", "_writes",
         "ack_loss_number", "acked_at", "arrives_at", "first_at", "left_at", "number", "order", "times",
         "waiting",
     )  # fmt: skip
 
     def __init__(
         self,
-        lane: Sender,
+        sender: SegmentSender,
         packet: Packet,
         left_at: float,
         loss_number: float,
         ack_loss_number: float,
         admit: Admit | None = None,
     ) -> None:
-        self._lane = lane
+        self._sender = sender
         self._admit = admit
         self._packet = packet
         self._loss_number = loss_number
@@ -161,7 +161,7 @@ class Segment:
         self._writes: list[Write] = []
         self.ack_loss_number = ack_loss_number
         self.number = packet.number
-        self.order = next(lane.orders)
+        self.order = next(sender.orders)
         self.first_at = self.left_at = left_at
         self.times = 0
         self._timed_out_at = inf
@@ -170,7 +170,7 @@ class Segment:
 
     def split_rest(self, left_at: float) -> Segment:
         """Return the rest of this segment, which leaves later."""
-        return Segment(self._lane, self._packet, left_at, self._loss_number, self.ack_loss_number)
+        return Segment(self._sender, self._packet, left_at, self._loss_number, self.ack_loss_number)
 
     def add(self, write: Write) -> None:
         """Carry bytes of a write."""
@@ -182,7 +182,7 @@ class Segment:
 
     def leave(self) -> None:
         """Leave at `left_at`."""
-        environment = self._lane.environment
+        environment = self._sender.environment
         if self.left_at > environment.now:
             environment.call_at(self.left_at, self._leave)
         else:
@@ -191,19 +191,19 @@ class Segment:
     def _leave(self) -> None:
         self.times += 1
         if self.times == 2:
-            self._lane.recovering.append(self)
-        share = self._lane.path.loss_at(self.left_at)
+            self._sender.recovering.append(self)
+        share = self._sender.path.loss_at(self.left_at)
         self._limit *= share
         if share == 1 or self._loss_number < self._limit:
             self._send_again()
         elif self._admit is not None:
-            self._lane.environment.call_at(self.left_at + self._packet.latency, self._ask, self._admit)
+            self._sender.environment.call_at(self.left_at + self._packet.latency, self._ask, self._admit)
         else:
             self._get_through()
 
     def _ask(self, admit: Admit) -> None:
         """Get through if the other end takes it, as long as it takes packets at all."""
-        if self._lane.environment.now >= self._lane.silent_at:
+        if self._sender.environment.now >= self._sender.silent_at:
             return
         if admit():
             self._get_through()
@@ -220,7 +220,7 @@ class Segment:
         if leaves_at - self._timed_out_at < GIVE_UP:
             self._leave_at(leaves_at)
         else:
-            self._lane.environment.call_at(leaves_at, self._lane.give_up)
+            self._sender.environment.call_at(leaves_at, self._sender.give_up)
 
     def _leave_at(self, time: float) -> None:
         self.left_at = time
@@ -232,12 +232,12 @@ class Segment:
             write.missing -= 1
             write.arrives_at = max(write.arrives_at, self.arrives_at)
         self._writes.clear()
-        self._lane.environment.call_at(self.arrives_at, self._acknowledge)
-        self._lane.deliver()
+        self._sender.environment.call_at(self.arrives_at, self._acknowledge)
+        self._sender.deliver()
 
     def _wait_for_news(self) -> None:
         """Wait until the loss of the first transmission is noticed."""
-        behind, environment = self._packet.behind, self._lane.environment
+        behind, environment = self._packet.behind, self._sender.environment
         if behind is not None and behind.acked_at > environment.now + ROUNDING:
             behind.call_when_acked(self)
         else:
@@ -251,15 +251,15 @@ class Segment:
             self.waiting.append(other)
 
     def _acknowledge(self) -> None:
-        packet, lane = self._packet, self._lane
+        packet, sender = self._packet, self._sender
         self.acked_at = self.arrives_at + packet.back
         sample = packet.latency + packet.back
-        if self.ack_loss_number < lane.path.loss_at(self.arrives_at):  # The probe is acknowledged instead.
+        if self.ack_loss_number < sender.path.loss_at(self.arrives_at):  # The probe is acknowledged instead.
             self.acked_at += packet.probe
             sample += packet.probe
         if packet.last is self and packet.burst is not None:
-            lane.round_trips.note(self.acked_at, sample)
-        lane.acknowledge(self)
+            sender.round_trips.note(self.acked_at, sample)
+        sender.acknowledge(self)
         for other in self.waiting:
             other._leave_at(self.acked_at)
         self.waiting.clear()

@@ -22,7 +22,7 @@ from chatlab.sim.round_trips import ROUNDING, RoundTrips
 from chatlab.sim.tcp_segments import Admit, Burst, Packet, Segment, Take, Write
 
 
-class Line:
+class WireLine:
     """One direction of a person's line: the bytes of all connections leave it one after the other."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Line:
         return now
 
 
-class Lane:
+class TcpDirection:
     """One direction of a connection. `size` counts its bytes; its acks come back over `opposite`.
 
     `lose` draws which segments are lost, and `loss_number` is what it drew for the latest packet. The first
@@ -43,11 +43,11 @@ class Lane:
     from `silent_at` on are dropped, unreported. `give_up` ends the connection at the sender's end.
     """
 
-    opposite: Lane
+    opposite: TcpDirection
     give_up: Callable[[], None]
 
     def __init__(
-        self, environment: LadderEnvironment, path: Path, line: Line, delay: Delay, lose: Delay
+        self, environment: LadderEnvironment, path: Path, line: WireLine, delay: Delay, lose: Delay
     ) -> None:
         self.environment = environment
         self.path = path
@@ -189,12 +189,12 @@ class Lane:
             self.environment.call_at(self._arrives_at, self._deliver, self._arriving)
 
     def arrive(self, time: float, take: Take) -> None:
-        """Call `take` at `time`, unless the lane drops packets by then."""
+        """Call `take` at `time`, unless the direction drops packets by then."""
         self._arrives_at = max(self._arrives_at, time)
         self.pass_by(self._arrives_at, take)
 
     def pass_by(self, time: float, take: Take) -> None:
-        """Call `take` at `time`, unless the lane drops packets by then. No bytes queue behind this one."""
+        """Call `take` at `time`, unless packets are dropped by then. No bytes queue behind this one."""
         self.environment.call_at(time, self._deliver, [take])
 
     def _deliver(self, arrived: list[Take]) -> None:

@@ -14,7 +14,7 @@ from chatlab.random_streams import RandomStreams
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.latency import NetworkConfig
 from chatlab.sim.model import Model
-from chatlab.sim.people import PeopleConfig, Sender
+from chatlab.sim.people import MessageSource, PeopleConfig
 from chatlab.sim.transport_settings import AnyTransport
 
 WARM_UP = 10.0
@@ -52,8 +52,10 @@ def read(
     network, server = NetworkConfig(latency=delay), ServerConfig(max_hold=1e6)
     with closing(Model(seed, transport.config(), PeopleConfig(), network, server, (), times, 0)) as model:
         writer: Any = _Writer(model, times)
-        sender = Sender(model.environment, writer, rate, "x" * size, RandomStreams(seed).uniform(1, "send"))
-        model.environment.call_at(WARM_UP, sender.wait)
+        source = MessageSource(
+            model.environment, writer, rate, "x" * size, RandomStreams(seed).uniform(1, "send")
+        )
+        model.environment.call_at(WARM_UP, source.wait)
         model.run(WARM_UP)
         requests, carried = model.requests, model.bytes_up + model.bytes_down
         model.run(duration)

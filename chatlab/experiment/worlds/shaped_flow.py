@@ -16,7 +16,7 @@ from chatlab.sim.path import Direction, Path
 from chatlab.sim.retransmission import SYN_TIMES
 from chatlab.sim.round_trips import RTO_MAX, RoundTrips
 from chatlab.sim.tcp_segments import RETRIES
-from chatlab.sim.tcp_sender import Line
+from chatlab.sim.tcp_sender import WireLine
 
 MOST_IN_FLIGHT = 1 << 20
 """Maximum bytes in flight in one direction; beyond that the sender must wait, as with a full TCP window."""
@@ -43,7 +43,7 @@ class ShapedFlow:
 
     opposite: ShapedFlow
 
-    def __init__(self, direction: Direction, path: Path, line: Line) -> None:
+    def __init__(self, direction: Direction, path: Path, line: WireLine) -> None:
         self.pieces: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue()
         self.silent_at = inf
         self.arrives_at = -inf

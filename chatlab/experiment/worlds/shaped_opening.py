@@ -20,7 +20,7 @@ from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection
 from chatlab.sim.capacity import AcceptQueue, QueueOverflow
 from chatlab.sim.opening import SYN_ACK_TIMES, SynReceived
 from chatlab.sim.path import Direction, Path
-from chatlab.sim.tcp_sender import Line
+from chatlab.sim.tcp_sender import WireLine
 
 
 class SharedState:
@@ -36,7 +36,7 @@ class SharedState:
         self.overflow: QueueOverflow = "drop"
         self.turned_away: set[int] = set()
         self.paths: dict[int, Path] = {}
-        self.lines: dict[Path, tuple[Line, Line]] = {}
+        self.lines: dict[Path, tuple[WireLine, WireLine]] = {}
         self.bytes_up = self.bytes_down = self.requests = 0
 
 
@@ -56,7 +56,7 @@ class ShapedOpening(ProxiedConnection):
         self._path = path
         self._shared = shared
         self._loop = asyncio.get_running_loop()
-        up, down = shared.lines.setdefault(path, (Line(), Line()))
+        up, down = shared.lines.setdefault(path, (WireLine(), WireLine()))
         self._up = ShapedFlow("up", path, up)
         self._down = ShapedFlow("down", path, down)
         self._up.opposite, self._down.opposite = self._down, self._up
