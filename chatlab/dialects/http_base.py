@@ -109,9 +109,10 @@ class HttpDialect:
     def posted(self, answer: Answer, client_id: str) -> Ack | Nack | InFlight | Refused | None:
         """Return the result in the answer to a POST; None: it is a failure, which the failure table judges.
 
-        Return an `Ack` only for an answer that no captive portal or proxy would give. A status alone is no
-        proof, so the default implementation never returns an `Ack`. A `client_id` "" is that of a `Reply`;
-        return an `InFlight` if it was accepted.
+        Return an `Ack` or an `InFlight` only for an answer that no captive portal or proxy would give: a
+        message in flight isn't sent again in this session. A status alone is no proof, so the default
+        implementation returns neither. A `client_id` "" is that of a `Reply`; return an `InFlight` if it was
+        accepted.
         """
         return None
 

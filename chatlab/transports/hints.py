@@ -23,7 +23,8 @@ _ENGINE_IO = re.compile(
     r'Forbidden|Unsupported protocol version)"'
 )
 """Refusal of a handshake by Engine.IO, the base of Socket.IO. Source: Engine.IO protocol, revision 4."""
-SOCKET_IO = "; the server speaks Socket.IO: use the dialect socket.io"
+SOCKET_IO = "socket.io"
+"""The dialect of such a server."""
 
 
 def heartbeat_refused(failure: Failure) -> str:
@@ -62,13 +63,22 @@ def no_websocket(failure: Failure, config: TransportConfig, path: str) -> str:
             "or another transport"
         )
     if _ENGINE_IO.search(failure.reason):
-        return SOCKET_IO
+        return _speaks_socket_io(config)
     return not_found(failure, config, "a WebSocket", path)
 
 
-def other_protocol(frame: str | bytes) -> str:
+def other_protocol(frame: str | bytes, config: TransportConfig) -> str:
     """Return a hint if an unreadable frame is of a known other protocol. Source: Engine.IO, revision 4."""
-    return SOCKET_IO if isinstance(frame, str) and frame.startswith('0{"sid"') else ""
+    if isinstance(frame, str) and frame.startswith('0{"sid"'):
+        return _speaks_socket_io(config)
+    return ""
+
+
+def _speaks_socket_io(config: TransportConfig) -> str:
+    """Return the advice to use the dialect of such a server, unless it is in use."""
+    if config.dialect_name == SOCKET_IO:
+        return ""
+    return f"; the server speaks Socket.IO: use the dialect {SOCKET_IO}"
 
 
 def buffered_stream(*, acked: bool, opened: bool) -> str:

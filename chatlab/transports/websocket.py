@@ -399,7 +399,7 @@ class WebSocketMachine:
                 self._fail(Failure("http", item.status, item.reason), now, out)
                 return
             else:
-                if type(item) is Unreadable and (hint := other_protocol(frame)):
+                if type(item) is Unreadable and (hint := other_protocol(frame, self._config)):
                     state.other_protocol = hint
                     item = Unreadable(item.reason + hint, item.excerpt, item.id)
                 self._ledger.read(item, out)

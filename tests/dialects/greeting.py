@@ -2,7 +2,8 @@
 
 After the server's `welcome` it sends a ping, and the pong lets the reader in; items that come between are
 read afterwards. Over HTTP it answers a stream's `welcome`, or the first page, by a POST, and the `welcome`,
-or the second page, lets the reader in. An object of the type `refused` is the server's refusal.
+or the second page, lets the reader in; messages of the first page are read before. If a message's POST is
+answered by 202 and `IN_FLIGHT`, its ack comes later. An object of the type `refused` is the server's refusal.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from chatlab.dialects.chatlab import ChatlabHttp
 from chatlab.messages import ChatEvent
 from chatlab.settings import TransportConfig
 
+IN_FLIGHT = b"in flight"
+
 
 class GreetingHttp(ChatlabHttp):
     """The state of one session: its number, and the number of its pages before it was let in."""
@@ -49,11 +52,13 @@ class GreetingHttp(ChatlabHttp):
         if refused := _refused(answer):
             return Page((refused,))
         page = super().page(answer)
-        if page is None or self._pages == 2:
+        if page is None or page.senseless or self._pages == 2:
             return page
         self._pages += 1
         if self._pages == 1:
-            return Page((Reply("{}"),))
+            items = [item for item in page.items if not isinstance(item, Welcome)]
+            cursor = answer.headers.get("chat-cursor")
+            return Page((Reply("{}"), *items), cursor=cursor, gap=page.resync)
         return Page((Welcome(heartbeat_interval=20.0, heartbeat_timeout=5.0), *page.items), more=page.more)
 
     def posted(  # type: ignore[override]  # More than the base may return.
@@ -61,7 +66,7 @@ class GreetingHttp(ChatlabHttp):
     ) -> Ack | InFlight | Refused | None:
         if refused := _refused(answer):
             return refused
-        if answer.status in (202, 204):
+        if (answer.status, answer.body) == (202, IN_FLIGHT) or (answer.status == 204 and not client_id):
             return InFlight(client_id)
         return super().posted(answer, client_id)
 

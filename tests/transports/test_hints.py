@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chatlab.dialects.socketio import SocketIODialect
 from chatlab.messages import StatusChange
 from chatlab.settings import (
     HeartbeatConfig,
@@ -139,7 +140,22 @@ def test_another_protocol_is_named_with_the_frame_and_with_the_end() -> None:
     assert "speaks Socket.IO" in effect.event.reason
     change = last_change(chat.do(Closed(chat.link("websocket"), Failure("close", 1005))))
     assert "speaks Socket.IO" in change.reason
-    assert other_protocol(b'0{"sid"') == other_protocol('{"sid":0}') == ""
+    assert other_protocol(b'0{"sid"', SOCKET) == other_protocol('{"sid":0}', SOCKET) == ""
+
+
+def test_a_dialect_in_use_is_not_advised() -> None:
+    chat = Chat(WebSocketConfig(url="ws://h", dialect=SocketIODialect(path="/io"), reconnect=ONCE))
+    chat.connect()
+    chat.opened("")
+    (effect,) = chat.do(Received(chat.link("websocket"), '0{"sid":5}'))
+    assert isinstance(effect, Deliver)
+    assert effect.event.reason == "the session's sid is no text"
+    change = last_change(chat.do(Closed(chat.link("websocket"), Failure("close", 1005))))
+    assert "Socket.IO" not in change.reason
+    chat.connect()
+    refused = Failure("http", 400, '{"code":0,"message":"Transport unknown"}')
+    change = last_change(chat.do(Closed(chat.link("websocket"), refused)))
+    assert "Socket.IO" not in change.reason
 
 
 def test_a_buffered_stream_is_distinguished_from_a_silent_one() -> None:

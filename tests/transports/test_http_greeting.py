@@ -11,7 +11,7 @@ from chatlab.dialects import TextDialect
 from chatlab.dialects.base import Answer
 from chatlab.messages import ConnectionStatus
 from chatlab.transports.machine import Answered, Close, Deliver, Disconnect, Failure, Fetch
-from tests.dialects.greeting import GreetingDialect, GreetingHttp
+from tests.dialects.greeting import IN_FLIGHT, GreetingDialect, GreetingHttp
 from tests.transports.http_chat import (
     CONNECTED,
     CONNECTING,
@@ -27,6 +27,7 @@ from tests.transports.http_chat import (
     posted_ids,
     settled,
     short_polling,
+    shown_ids,
     sse,
     statuses,
 )
@@ -122,6 +123,20 @@ def test_polls_of_a_greeting_follow_each_other_soon(kind: Kind) -> None:
 
 
 @polls
+def test_messages_of_a_page_before_the_welcome_are_read_and_the_next_poll_asks_for_later_ones(
+    kind: Kind,
+) -> None:
+    chat = kind(dialect=GreetingDialect())
+    chat.connect()
+    effects = chat.answer("poll", 200, [message("8")], chat_cursor="8")
+    assert shown_ids(effects) == ["8"]
+    assert chat.machine.status is CONNECTING
+    reply(chat)
+    chat.tick()
+    assert chat.request("poll").query["after"] == "8"
+
+
+@polls
 def test_each_attempt_has_a_session_and_polls_of_one_share_it(kind: Kind) -> None:
     chat = let_in(kind)
     assert chat.machine._session.http.number == 1
@@ -148,7 +163,7 @@ def test_each_stream_has_a_session() -> None:
 def test_messages_in_flight_are_sent_again_in_the_next_session(kind: Kind) -> None:
     chat = let_in(kind)
     assert posted_ids(chat.submit("m1", "m2")) == ["m1"]
-    assert posted_ids(chat.answer("post", 202)) == ["m2"], "in flight, and not acked"
+    assert posted_ids(chat.answer("post", 202, IN_FLIGHT)) == ["m2"], "in flight, and not acked"
     if kind is not sse:
         chat.tick()
     lost = chat.fail("stream" if kind is sse else "poll")
@@ -165,7 +180,7 @@ def test_messages_in_flight_are_sent_again_in_the_next_session(kind: Kind) -> No
         chat.tick(chat.machine._receiver.deadline)
         chat.answer("poll", 200, [])
     assert chat.request("post").body.count("m1")
-    assert posted_ids(chat.answer("post", 202)) == ["m2"]
+    assert posted_ids(chat.answer("post", 202, IN_FLIGHT)) == ["m2"]
     own = {"sender": "ada", "client_id": "m1"}
     if kind is sse:
         effects = chat.stream(event("8", **own))
@@ -178,7 +193,7 @@ def test_messages_in_flight_are_sent_again_in_the_next_session(kind: Kind) -> No
 def test_the_reader_goes_on_while_acks_are_awaited() -> None:
     chat = let_in(sse)
     chat.submit("m1")
-    chat.answer("post", 202)
+    chat.answer("post", 202, IN_FLIGHT)
     chat.disconnect()
     assert chat.machine.state == "draining"
     assert chat.connect() == []
@@ -192,7 +207,7 @@ def test_the_reader_goes_on_while_acks_are_awaited() -> None:
 def test_a_lost_session_ends_the_drain() -> None:
     chat = let_in(sse)
     chat.submit("m1")
-    chat.answer("post", 202)
+    chat.answer("post", 202, IN_FLIGHT)
     chat.do(Disconnect())
     effects = chat.fail("stream")
     assert statuses(effects)[-1] is DISCONNECTED

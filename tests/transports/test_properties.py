@@ -810,6 +810,10 @@ class LongPollingWorld(World):
         return self.long_polling()
 
 
+class GreetingPollingWorld(LongPollingWorld):
+    dialect = GreetingDialect()
+
+
 class FallbackWorld(World):
     receivers = 2  # the one in use, and a probe
 
@@ -1032,7 +1036,7 @@ def test_websocket() -> None:
 
 @pytest.mark.slow
 @pytest.mark.sized
-@pytest.mark.parametrize("world", [GreetingWorld, GreetingSSEWorld])
+@pytest.mark.parametrize("world", [GreetingWorld, GreetingSSEWorld, GreetingPollingWorld])
 def test_a_dialect_that_greets(world: type[World]) -> None:
     run_story(world, 80)
 
