@@ -295,6 +295,20 @@ def test_a_body_has_several_packets() -> None:
     assert isinstance(strange, Unreadable)
 
 
+def test_each_session_by_polling_opens_anew() -> None:
+    old = polling()
+    new = old.for_connection()
+    assert "sid" not in new.poll(POLLING, None, 0.0).query
+    assert "sid" in old.poll(POLLING, None, 0.0).query
+
+
+def test_a_session_resumes_from_the_cursor_of_its_first_poll() -> None:
+    http = polling()
+    http.poll(POLLING, "~P.3", 25.0)
+    (welcome,) = http.page(Answer(200, b'40{"sid":"s","pid":"P"}')).items
+    assert welcome.cursor == "~P."
+
+
 def test_messages_and_replies_are_posted_one_by_one() -> None:
     http = polling()
     request = http.post(POLLING, OutgoingMessage("hé", client_id="c1"))

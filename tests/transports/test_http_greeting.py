@@ -240,6 +240,24 @@ def test_the_failure_table_judges_a_refusal_of_the_receiver(
     assert not chat.open
 
 
+@polls
+def test_a_refusal_after_the_welcome_ends_the_session(kind: Kind) -> None:
+    chat = let_in(kind)
+    chat.tick()
+    effects = chat.answer("poll", 200, b'{"type":"refused","reason":"go"}')
+    assert [change.reason for change in changes(effects)] == ["closed 1013: go"]
+    assert not chat.open
+
+
+def test_replies_of_a_lost_session_are_not_sent_in_the_next() -> None:
+    chat = let_in(sse)
+    chat.stream(WELCOME + WELCOME)
+    chat.fail("stream")
+    chat.tick()
+    chat.opened()
+    assert chat.purposes() == ["stream"]
+
+
 def test_an_event_above_the_limit_after_a_refusal_changes_nothing() -> None:
     chat = greeting(sse, max_event_size=100)
     effects = chat.stream('data: {"type":"refused","reason":"full"}\n\ndata: ' + "x" * 200)
@@ -330,6 +348,16 @@ def test_a_stated_heartbeat_bounds_the_wait_for_an_answer(kind: Kind) -> None:
     assert chat.machine.deadline == asked + 25.0
     effects = chat.tick()
     assert [change.reason for change in changes(effects)] == ["timeout: no answer within 25 s"]
+
+
+@polls
+def test_a_stated_heartbeat_is_that_of_one_session(kind: Kind) -> None:
+    chat = let_in(kind, connect_timeout=100.0)
+    chat.tick()
+    chat.fail("poll")
+    chat.tick(chat.machine._receiver.deadline)
+    receiver = chat.machine._receiver
+    assert receiver.deadline == chat.now + receiver.response_timeout != chat.now + 25.0
 
 
 def test_a_stated_heartbeat_bounds_the_silence_of_a_stream() -> None:

@@ -124,6 +124,7 @@ def test_a_lost_link_during_the_greeting_is_a_failed_attempt() -> None:
     [
         ({"status": 403, "reason": "not you"}, ERROR, "HTTP 403: not you"),
         ({"status": 503, "reason": "full", "retry_after": 7.0}, RECONNECTING, "HTTP 503: full"),
+        ({"reason": "full", "retry_after": 7.0}, RECONNECTING, "closed 1013: full"),
         ({"reason": "go\naway"}, RECONNECTING, r"closed 1013: go\naway"),
         ({"status": 403, "reason": "x" * 1000}, ERROR, "HTTP 403: " + "x" * 200 + "…"),
     ],
