@@ -407,9 +407,28 @@ def test_a_dialect_is_a_name_or_one_of_the_users_own_which_prints_nothing_but_it
     assert "dialect='own'" in repr(config)
     assert "s3cret" not in repr(config)
     assert FallbackConfig(transports=(config, config)).dialect_name == "own"
-    for wrong in (7, "", None, Own.__class__):
+    for wrong in (7, "", None):
         with pytest.raises(SettingsError, match=r"WebSocketConfig\.dialect: give the name of one"):
             WebSocketConfig(url=URL, dialect=wrong)
+    with pytest.raises(SettingsError, match=r"WebSocketConfig\.dialect: give an instance: Own\(\)"):
+        WebSocketConfig(url=URL, dialect=Own)
+
+
+@pytest.mark.parametrize(("heartbeat", "got"), [("sever", "'sever'"), (5, "a int"), ([], "a list")])
+def test_a_dialect_has_a_known_heartbeat(heartbeat: object, got: str) -> None:
+    class Own:
+        name = "own"
+
+    own = Own()
+    own.heartbeat = heartbeat  # type: ignore[attr-defined]
+    with pytest.raises(SettingsError) as refused:
+        WebSocketConfig(url=URL, dialect=own)
+    choices = "json, ping, none, server, both"
+    assert str(refused.value) == (
+        f"WebSocketConfig.dialect: the heartbeat of 'own' must be one of {choices}, got {got}"
+    )
+    own.heartbeat = "server"  # type: ignore[attr-defined]
+    assert WebSocketConfig(url=URL, dialect=own).dialect is own
 
 
 KNOWN = "wss://ada:pass@h:1/p?a=1111&b=2222&a=3333&bare#frag"

@@ -14,6 +14,7 @@ from chatlab.dialects.phoenix import PhoenixDialect
 from chatlab.dialects.socketio import SocketIODialect
 from chatlab.dialects.text import TextDialect
 from chatlab.errors import SettingsError
+from chatlab.settings.dialect_check import check_dialect
 from chatlab.text import quoted
 
 GROUP = "chatlab.dialects"
@@ -101,7 +102,8 @@ def _load(module: str, attribute: str) -> Dialect:
             raise SettingsError(
                 f"dialect: the module {module!r} can't be imported: {_said(error)}"
             ) from error
-        raise SettingsError(f"dialect: there is no module {error.name!r}; is it installed?") from None
+        hint = "give it without .py" if module.endswith(".py") else "is it installed?"
+        raise SettingsError(f"dialect: there is no module {error.name!r}; {hint}") from None
     except Exception as error:
         raise SettingsError(f"dialect: the module {module!r} can't be imported: {_said(error)}") from error
     for name in attribute.split("."):
@@ -110,18 +112,24 @@ def _load(module: str, attribute: str) -> Dialect:
         except AttributeError:
             raise SettingsError(f"dialect: the module {module!r} has no {attribute!r}") from None
     if isinstance(found, Dialect):
-        return found
+        return _checked(found, module, attribute)
     if not isinstance(found, type) or not issubclass(found, Dialect):
         raise SettingsError(
             f"dialect: {module}:{attribute} must be a class derived from chatlab.dialects.Dialect, "
             f"got a {type(found).__name__!r}"
         )
     try:
-        return found()
+        made = found()
     except Exception as error:
         raise SettingsError(
             f"dialect: {module}:{attribute} can't be made without arguments: {_said(error)}"
         ) from error
+    return _checked(made, module, attribute)
+
+
+def _checked(dialect: Dialect, module: str, attribute: str) -> Dialect:
+    check_dialect(f"dialect: {module}:{attribute}", dialect)
+    return dialect
 
 
 def _said(error: Exception) -> str:

@@ -19,6 +19,7 @@ from chatlab.settings.base import (
     Size,
     Verdict,
 )
+from chatlab.settings.dialect_check import check_dialect
 from chatlab.settings.headers import HeaderSource
 from chatlab.settings.parts import HeartbeatConfig, OutboxConfig, ReconnectConfig
 from chatlab.settings.urls import Url, check_url
@@ -77,11 +78,7 @@ class TransportConfig(Settings, frozen=True):
             )
         if not isinstance(headers, HeaderSource):
             msgspec.structs.force_setattr(self, "headers", HeaderSource(headers))
-        if not isinstance(name := getattr(self.dialect, "name", self.dialect), str) or not name:
-            raise SettingsError(
-                f"{type(self).__name__}.dialect: give the name of one, or a Dialect that has a name, got a "
-                f"{type(self.dialect).__name__}"
-            )
+        check_dialect(f"{type(self).__name__}.dialect", self.dialect)
         self._check_url()
 
     @property

@@ -21,7 +21,16 @@ from chatlab.dialects import Dialect
 class Board(Dialect):
     name = "board"
 
+class Nameless(Board):
+    name = ""
+
+class Severed(Board):
+    heartbeat = "sever"
+
+severed = Severed()
+
 class Choosy(Dialect):
+    name = "choosy"
     def __init__(self, path):
         self.path = path
 
@@ -91,9 +100,20 @@ def test_a_class_or_an_instance_is_found_in_its_module(module: str) -> None:
             "{module}:Shelf must be a class derived from chatlab.dialects.Dialect, got a 'type'",
         ),
         ("{module}:Choosy", "{module}:Choosy can't be made without arguments: TypeError: "),
+        (
+            "{module}:Nameless",
+            "{module}:Nameless: give the name of one, or a Dialect that has a name, got a Nameless",
+        ),
+        (
+            "{module}:severed",
+            "{module}:severed: the heartbeat of 'board' must be one of json, ping, none, server, both, "
+            "got 'sever'",
+        ),
         ("{module}:", "give a name, or a module and a class such as board:BoardDialect, got '{module}:'"),
         (":Board", "give a name, or a module and a class"),
         ("../board.py:Board", "give a name, or a module and a class"),
+        ("nowhere_at_all.py:Board", "there is no module 'nowhere_at_all'; give it without .py"),
+        ("{module}.py:Board", "there is no module '{module}.py'; give it without .py"),
         ("board:Board()", "give a name, or a module and a class"),
     ],
 )

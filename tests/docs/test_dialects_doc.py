@@ -14,10 +14,21 @@ PAGE = (ROOT / "docs" / "dialects.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+PROVED = """
+(reply,) = GuardedDialect().decode('{"challenge": "abc"}')
+signed = GuardedDialect().credentials({"password": "pw"}).sign
+assert json.loads(signed(reply.frame)) == {"proof": hmac.new(b"pw", b"abc", "sha256").hexdigest()}
+assert json.loads(signed('{"say": "hi"}')) == {"say": "hi"}
+assert GuardedDialect().decode('{"welcome": true}') == (Welcome(),)
+assert GuardedDialect().decode('{"denied": "no"}') == (Refused("no", 401),)
+assert GuardedDialect().decode("hm") == ()
+"""
+
+
 @pytest.mark.slow
 def test_the_pages_program_prints_what_the_page_says() -> None:
     blocks = BLOCK.findall(PAGE)
-    program = "\n".join(code for language, code in blocks if language == "python")
+    program = "\n".join(code for language, code in blocks if language == "python") + PROVED
     (promised,) = [text for language, text in blocks if language == "text"]
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],

@@ -55,7 +55,7 @@ def headers_failure(error: BaseException) -> Failure:
     for cause in _causes(error):
         if (failure := _known_failure(cause)) is not None:
             return failure
-    return _failure(Failure("protocol"), error, f"{_where(error)}: correct it, then connect again")
+    return _failure(Failure("protocol"), error, f"{where_raised(error)}: correct it, then connect again")
 
 
 def no_headers(returned: Any) -> Failure:
@@ -90,9 +90,9 @@ def _known_failure(error: BaseException) -> Failure | None:
         return _failure(Failure("protocol"), error, f" (HTTP {status}): check {what}")
     if isinstance(error, _LOCAL):
         what = "check the file that it opens" if error.errno else "correct it, then connect again"
-        return _failure(Failure("protocol"), error, f"{_where(error)}: {what}")
+        return _failure(Failure("protocol"), error, f"{where_raised(error)}: {what}")
     if isinstance(error, _CALLER_ERRORS):
-        return _failure(Failure("protocol"), error, f"{_where(error)}: check the URL that it requests")
+        return _failure(Failure("protocol"), error, f"{where_raised(error)}: check the URL that it requests")
     if isinstance(error, OSError):
         return _failure(network_failure(error), error)
     if isinstance(error, httpx.TransportError):
@@ -112,8 +112,8 @@ def _failure(failure: Failure, error: BaseException, detail: str = "") -> Failur
     return Failure(failure.kind, failure.code, reason, failure.retry_after)
 
 
-def _where(error: BaseException) -> str:
-    """Return where in the user's function the error was raised, if known; a location holds no secret."""
+def where_raised(error: BaseException) -> str:
+    """Return where in the user's code the error was raised, if known; a location holds no secret."""
     for frame, line in walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
         if not file.startswith(_PACKAGE):

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from chatlab.dialects.base import Answer, Credentials
 from chatlab.live.client.body import beginning, pieces, whole
 from chatlab.live.client.cookies import origin
+from chatlab.live.client.dialect_secrets import credentials_of, signed
 from chatlab.live.client.http_session import HttpSession, unlogged
 from chatlab.live.client.links import Port, pressure_gone
 from chatlab.live.client.network_failures import (
@@ -97,8 +98,8 @@ def target_of(
     if problem := headers_problem(merged, latin1=False):
         return Failure("protocol", reason=problem)
     body: str | bytes = request.body
-    if credentials.sign is not None and effect.purpose == "post":
-        body = credentials.sign(body)
+    if effect.purpose == "post":
+        body = signed(credentials.sign, body)
     sent = None if request.method == "GET" else body.encode() if isinstance(body, str) else body
     return Target(request.method, address.url, merged, target=address.target, body=sent)
 
@@ -153,7 +154,7 @@ class HttpLink:
             return Closed(self._link, headers)
         posts = effect.purpose == "post" and session.csrf_token
         csrf = {session.dialect.csrf_header: session.csrf_token} if posts else {}
-        target = target_of(session, effect, session.credentials(headers), csrf)
+        target = target_of(session, effect, credentials_of(session.credentials, headers), csrf)
         if isinstance(target, Failure):
             return Closed(self._link, target)
         for redirects in range(1 + MAX_REDIRECTS):

@@ -13,8 +13,9 @@ from websockets.exceptions import ConnectionClosed
 from chatlab.dialects.base import Credentials
 from chatlab.live.ascii_urls import with_query
 from chatlab.live.client.cookies import Cookies
+from chatlab.live.client.dialect_secrets import credentials_of, signed
 from chatlab.live.client.links import CHECK_INTERVAL, MAX_CHECKS, Port
-from chatlab.live.client.network_failures import LOOP_ENDS, closing_failure, opening_failure
+from chatlab.live.client.network_failures import LOOP_ENDS, BrokenAnswer, closing_failure, opening_failure
 from chatlab.live.client.tls import with_authorities
 from chatlab.live.client.user_headers import UserHeaders
 from chatlab.live.client.websocket_client import WebSocketClient
@@ -81,7 +82,7 @@ class WebSocketLink:
                 return
             if self._abandoned:  # The headers function ignored its cancellation.
                 return
-            credentials = self._credentials(headers)
+            credentials = credentials_of(self._credentials, headers)
             connection, own = await self._open(credentials)
             self._connection = connection
             self._sign = credentials.sign if own else None
@@ -132,9 +133,19 @@ class WebSocketLink:
             self._port.feed(*events)
 
     def send(self, data: str | bytes) -> None:
-        """Send a frame, after all earlier ones; a broken connection is reported by the reader."""
-        if self._connection is not None:
-            self._connection.push(data if self._sign is None else self._sign(data))
+        """Send a frame, after all earlier ones; a broken connection is reported by the reader.
+
+        A frame that the dialect can't sign ends the connection.
+        """
+        if self._connection is None or self._abandoned:
+            return
+        try:
+            frame = signed(self._sign, data)
+        except BrokenAnswer as error:
+            self._report(Closed(self._link, error.failure))
+            self.close(1000, "")
+            return
+        self._connection.push(frame)
 
     def ping(self, number: int) -> None:
         """Send a Ping frame, and report its Pong."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -22,7 +23,7 @@ from chatlab.dialects.base import (
     Page,
     Request,
 )
-from chatlab.messages import ChatMessage, DeliveryState, OutgoingMessage
+from chatlab.messages import ChatMessage, ConnectionStatus, DeliveryState, OutgoingMessage
 from chatlab.settings import TransportConfig
 from chatlab.trace import Step
 from tests.live.watch import talking, until
@@ -164,3 +165,92 @@ async def test_requests_carry_credentials_and_the_csrf_token_in_the_dialects_hea
         assert not watch.of("unreadable")
     for secret in (TOKEN, CSRF):
         assert secret not in repr(steps) + repr(ada.config)
+
+
+class Faulty(Gate):
+    """A gate's dialect whose `sign` or `credentials` has a mistake, which quotes the token."""
+
+    def __init__(self, mistake: str) -> None:
+        self.mistake = mistake
+
+    def credentials(self, headers: Mapping[str, str]) -> Credentials:
+        if self.mistake == "credentials raises":
+            raise ValueError(headers["Authorization"])
+        if self.mistake == "credentials returns a dict":
+            return {"X": TOKEN}  # type: ignore[return-value]
+        made = super().credentials(headers)
+
+        def sign(frame: str | bytes) -> str | bytes:
+            if frame == "bad" and self.mistake == "sign raises":
+                raise KeyError(TOKEN)
+            return None if frame == "bad" else frame  # type: ignore[return-value]
+
+        return Credentials(made.headers, made.query, sign=sign)
+
+
+MISTAKES = {
+    "sign raises": "sign raised KeyError in sign (test_credentials.py, line ",
+    "sign returns None": "sign returned a NoneType: it must return text or bytes",
+    "credentials raises": "credentials raised ValueError in credentials (test_credentials.py, line ",
+    "credentials returns a dict": "credentials returned a dict: it must return Credentials",
+}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_a_mistake_in_the_part_of_a_dialect_that_gets_secrets_ends_a_websocket_for_good(
+    mistake: str, when: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+
+    async def gate(connection: ServerConnection) -> None:
+        nonlocal heard
+        async for frame in connection:
+            heard += [str(frame)]
+
+    steps: list[Step] = []
+    async with serve(gate, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        settings: dict[str, Any] = {
+            "dialect": Faulty(mistake),
+            "headers": {"Authorization": TOKEN},
+            "record": steps.append,
+        }
+        with talking("websocket", url, **settings) as (ada, watch):
+            if when == "before":
+                ada.submit("bad")
+            ada.start()
+            if when == "after" and mistake.startswith("sign"):
+                await until(lambda: ada.status is ConnectionStatus.CONNECTED)
+                ada.submit("bad")
+                ada.submit("after")
+            ended = await watch.ended()
+            assert ended.status is ConnectionStatus.ERROR
+            assert ended.reason.startswith(f"protocol: the dialect's {MISTAKES[mistake]}")
+            if mistake.startswith("sign"):
+                await until(lambda: not server.connections)  # It doesn't leave the connection open.
+    assert "bad" not in heard
+    assert "after" not in heard
+    assert not caplog.records
+    assert TOKEN not in repr(steps) + ended.reason
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_over_http_such_a_mistake_fails_the_message_or_ends_the_transport(
+    mistake: str, door: Door
+) -> None:
+    settings: dict[str, Any] = {"dialect": Faulty(mistake), "headers": {"Authorization": TOKEN}}
+    with talking("short_polling", f"http://127.0.0.1:{door.server_port}", **settings) as (ada, watch):
+        bad = ada.submit("bad")
+        ada.start()
+        if mistake.startswith("sign"):
+            await until(lambda: bad.final)
+            assert bad.state is DeliveryState.FAILED
+            said = str(bad.error)
+        else:
+            ended = await watch.ended()
+            assert ended.status is ConnectionStatus.ERROR
+            said = ended.reason
+    assert f"the dialect's {MISTAKES[mistake]}" in said
+    assert TOKEN not in said
+    assert not door.posted
