@@ -17,7 +17,10 @@ EXERCISES: dict[str, Exercise] = {
         5.5,
         "seconds",
         "When does each attempt come, counted from the loss?",
-        {15.0: "That is counted from the loss; the server returns 10 s after it."},
+        {
+            15.0: "That is counted from the loss; the server returns 10 s after it.",
+            10.0: "That is the length of the outage.",
+        },
     ),
     "backoff": Quantity(
         9.5,
@@ -34,7 +37,7 @@ EXERCISES: dict[str, Exercise] = {
         7,
         "times",
         "At which times is it sent, within the 10 s?",
-        {6.0: "The first transmission can be lost too."},
+        {6.0: "The first transmission can be lost too. When is it sent for the third time?"},
     ),
     "outbox": Quantity(
         123,
@@ -81,18 +84,21 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "deploy": Quantity(20, 25, "seconds", "Divide a node's people by what the service bears."),
     "incident": Quantity(
-        4.9,
-        5.1,
+        7.9,
+        8.1,
         "seconds",
         "How many people can be accepted in a second?",
-        {8000.0: "Divide, don't multiply."},
+        {5.0: "That is the time at 40 a second.", 5000.0: "Divide, don't multiply."},
     ),
     "loss": Quantity(
         7,
         7,
         "seconds",
         "Add up the waits before the second, the third and the fourth SYN.",
-        {4.0: "That is the wait before the fourth SYN alone.", 3.0: "The third SYN is sent then."},
+        {
+            4.0: "That is the wait before the fourth SYN alone.",
+            3.0: "Linux since 6.5 does that; the question is about the rule of RFC 6298, which doubles.",
+        },
     ),
 }
 """Each notebook's exercise."""
@@ -103,8 +109,8 @@ def check(exercise: str, answer: object) -> Feedback:
 
     Errors: `SettingsError` if there is no such exercise.
     """
-    found = EXERCISES.get(exercise)
+    found = EXERCISES.get(str(exercise))
     if found is None:
-        hint = did_you_mean(exercise, EXERCISES)
+        hint = did_you_mean(str(exercise), EXERCISES)
         raise SettingsError(f"exercise: there is no {exercise!r}{hint}; choose one of {', '.join(EXERCISES)}")
     return Feedback(None, NO_ANSWER) if answer is None else found.judge(answer)

@@ -71,7 +71,7 @@ def _read_text(given: str, unit: str) -> float:
     text = _THOUSANDS.sub(lambda found: re.sub(r"[^\d+-]", "", found[1]), plain)
     parts = _TEXT.fullmatch(text)
     if parts is None or not parts[1].strip():
-        raise NotANumber(f"{quote_given(given)} has no number. Write digits, for example `10`.")
+        raise NotANumber(f"{quote_given(given)} isn't a number alone. Write digits only, for example `10`.")
     number = _read_digits(given, re.sub(r",(?=\d)", ".", parts[1].strip()))
     return number * _factor(given, parts[2].strip().rstrip(".").lower(), unit)
 
@@ -92,7 +92,9 @@ def _factor(given: str, written: str, unit: str) -> float:
     if written in ("", unit, _singular(unit)):
         return 1.0
     if written in _PER_CENT:
-        return 1.0 if unit in _PER_CENT else 0.01
+        if unit and unit not in _PER_CENT:
+            raise NotANumber(f"{quote_given(given)} is a share. Write the number of {unit}.")
+        return 1.0 if unit else 0.01
     factor, wanted = _SECONDS.get(_singular(written)), _SECONDS.get(_singular(unit))
     if factor is None or wanted is None:
         wish = f"Write the number of {unit}." if unit else "Write the number alone."

@@ -81,7 +81,8 @@ class NumberQuestion:
             return f"The answer is {shown_number(self.answer / guess, 2)} times your guess."
         if 0 < 2 * self.answer <= guess:
             return f"Your guess is {shown_number(guess / self.answer, 2)} times the answer."
-        return f"The answer is {self.show(off)} {'more' if self.answer > guess else 'less'} than your guess."
+        side = "more" if self.answer > guess else "less"
+        return f"The answer is {self.show(self.answer)}, {shown_number(off)} {side} than your guess."
 
 
 class ChoiceQuestion:

@@ -33,11 +33,11 @@ PREDICTIONS: dict[str, Prediction] = {
         "s",
         within=1.5,
     ),
-    "outbox": Prediction("How many of the 180 messages does the outbox drop?", 23.0, "messages", within=3.0),
+    "outbox": Prediction("How many of the 180 messages does the outbox drop?", 23.0, "messages", within=1.0),
     "event streams": Prediction("How many events are in these bytes?", 3.0, "events"),
     "polling": Prediction("How late is a message on average?", 1.54, "s", within=0.06),
     "herd": Prediction(
-        "The server refuses those for whom its queue has no room. How many of 1,000 are back in the end?",
+        "The server refuses those for whom its queue is full. How many of 1,000 are back after ten attempts?",
         574.0,
         "people",
         within=60.0,

@@ -88,10 +88,12 @@ def test_numbers_of_other_units(written: str, unit: str, number: float) -> None:
 @pytest.mark.parametrize(
     ("written", "says"),
     [
-        ("ten", "'ten' has no number"),
-        ("", "'' has no number"),
-        ("answer = 5", "has no number"),
+        ("ten", "'ten' isn't a number alone. Write digits only"),
+        ("", "'' isn't a number alone"),
+        ("answer = 5", "isn't a number alone. Write digits only"),
         ("5 apples", "'5 apples' ends in 'apples', which isn't known here. Write the number of seconds"),
+        ("50 %", "'50 %' is a share. Write the number of seconds"),
+        ("N/μ = 25", "isn't a number alone"),
         ("5 5", "isn't one number"),
         ("5 to 6", "ends in 'to 6'"),
         ("1/2/3", "isn't one number"),
@@ -113,7 +115,7 @@ def test_numbers_of_other_units(written: str, unit: str, number: float) -> None:
         (Hostile(), "A value of the type Hostile isn't a number"),
         ([[5]], "[5] is a list"),
     ],
-    ids=range(24),
+    ids=range(26),
 )
 def test_what_is_no_number_gets_a_sentence(written: object, says: str) -> None:
     with pytest.raises(NotANumber) as raised:

@@ -36,7 +36,7 @@ def test_the_answer_is_not_in_the_page_before_the_guess() -> None:
         "guess": "40 s",
         "answer": "43.2 s",
         "right": False,
-        "words": "The answer is 3.25 s more than your guess.",
+        "words": "The answer is 43.2 s, 3.25 more than your guess.",
         "sizes": [pytest.approx(40 / 43.25), 1.0],
     }
     assert "43.2" not in state(), "what is saved with the notebook"
