@@ -63,6 +63,8 @@ def test_a_dialect_says_only_what_is_different() -> None:
     assert plain.failures == {}
     assert not plain.greets
     assert plain.for_connection() is plain
+    http = HttpDialect()
+    assert http.for_connection() is http
     assert plain.opening(CONFIG, "7") == Opening()
     assert plain.typing(CONFIG) is None
     assert json.loads(plain.ping(3)) == {"type": "ping", "id": 3}

@@ -163,6 +163,7 @@ def test_the_badge_sends_the_status_with_the_countdown_from_now(monkeypatch: pyt
     expected = {
         "type": "status", "status": "reconnecting", "reason": "reset", "attempt": 3, "max_attempts": 10,
         "code": 1006, "retry_in": 4.0, "at": 7.0, "details": "as ada", "waiting": 2,
+            "transport": "",
     }  # fmt: skip
     assert view.next("status") == expected
     now = 103.0

@@ -144,7 +144,9 @@ EMPTY = {
     "304": respond(304),
     "408": respond(408),
     "200 []": page(b"[]"),
-    "200 [] chunked": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n"),
+    "200 [] chunked": raw(
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n"
+    ),
 }
 
 
