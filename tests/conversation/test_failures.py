@@ -144,7 +144,7 @@ def raising(error: Exception) -> NoReturn:
     ("headers", "words"),
     [
         ({"a b": "c"}, "the headers have an invalid name"),
-        ({"X": "a\nb"}, "the value of the header X must be"),
+        ({"X": "a\nb"}, "give a name and a value with a colon between"),
         (lambda: 5, "returned int: it must return a dict of names and values"),
         (lambda: raising(KeyError("token")), "KeyError"),
         (lambda: raising(PermissionError("s3cret")), "PermissionError"),
