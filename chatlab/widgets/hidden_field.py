@@ -37,6 +37,8 @@ class HiddenField(anywidget.AnyWidget):
     kind = traitlets.Enum(["url", "token", "headers"], "url").tag(sync=True)
     placeholder = traitlets.Unicode().tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)
+    unused = traitlets.Bool(False).tag(sync=True)
+    """Whether the text isn't in use yet. Views of anywidget don't follow a change of `_dom_classes`."""
 
     def __init__(self, description: str, value: str, **traits: Any) -> None:
         self._whole = self._typed = Url(str.__str__(value))

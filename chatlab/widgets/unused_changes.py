@@ -31,6 +31,7 @@ class UnusedChanges:
         """The names of the fields that differ."""
         self.note = widgets.HTML()
         self.note.add_class("chatlab-note")
+        self.note.add_class("chatlab-wide")
         for field in fields.values():
             if isinstance(field, HiddenField):
                 field.on_change(self.compare)
@@ -54,7 +55,10 @@ class UnusedChanges:
             return
         for name in {*names} ^ {*self.names}:
             field = self._fields[name]
-            (field.add_class if name in names else field.remove_class)(MARK)
+            if isinstance(field, HiddenField):
+                field.unused = name in names
+            else:
+                (field.add_class if name in names else field.remove_class)(MARK)
         self.names = names
         labels = [self._fields[name].description.partition(" (")[0] for name in names]
         self.note.value = (

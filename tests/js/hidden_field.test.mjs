@@ -58,6 +58,14 @@ test("a token is masked while it is typed, and no password manager fills it in",
   assert.equal(page.model.saves, 0);
 });
 
+test("a text that isn't in use yet is marked", () => {
+  const page = mount(view, { ...state, unused: false });
+  page.model.change("unused", true);
+  assert.ok(page.el.classList.contains("chatlab-unused"));
+  page.model.change("unused", false);
+  assert.ok(!page.el.classList.contains("chatlab-unused"));
+});
+
 test("headers have lines, and a field that code has filled is disabled", () => {
   const page = mount(view, { description: "Headers", shown: "", kind: "headers", disabled: true, placeholder: "from your code" });
   assert.equal(page.$("label textarea").disabled, true);

@@ -108,6 +108,7 @@ def test_settings_not_in_use_yet_are_named_and_marked() -> None:
     assert list(changes.names) == ["room", "base_delay", "token"]
     assert changes.note.value == "Not in use yet: Room, First delay, Token. “Connect” applies this."
     assert "chatlab-unused" in form.room._dom_classes
+    assert form.credentials.token.unused
     form.room.value = "lobby"
     assert list(changes.names) == ["base_delay", "token"]
     assert "chatlab-unused" not in form.room._dom_classes

@@ -41,6 +41,9 @@ function render({ model, el }) {
   scope.subscribe(model, "change:shown", () => {
     if (!typed) show(model.get("shown"));
   });
+  const mark = () => el.classList.toggle("chatlab-unused", Boolean(model.get("unused")));
+  scope.subscribe(model, "change:unused", mark);
+  mark();
   show(model.get("shown"));
   tell(model, { type: "ready" });
   return () => scope.end();
