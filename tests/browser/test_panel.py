@@ -444,7 +444,7 @@ def test_tab_stops_at_one_frame_and_the_arrow_keys_go_to_the_others(notebook: Pa
     notebook.keyboard.press("ArrowUp")
     expect(expand.nth(-2)).to_be_focused()
     frames.get_by_role("region", name="Frames").press("Shift+Tab")
-    expect(frames.get_by_role("button", name="Load frames")).to_be_focused()
+    expect(frames.get_by_role("button", name="Remove all frames")).to_be_focused()
 
 
 def test_focus_rings_are_not_clipped(notebook: Page) -> None:
