@@ -18,6 +18,7 @@ from email import message_from_bytes
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import httpx
 import pytest
 from packaging.requirements import Requirement
 
@@ -189,7 +190,8 @@ def test_it_opens_jupyterlab_on_a_copy_of_the_start_notebook(installed: Installe
         base, token = wait_for(
             printed, rf"(http://127\.0\.0\.1:\d+)/lab/tree/{re.escape(START)}\?token=(\w+)"
         ).groups()
-        with blocking_client(base, headers={"Authorization": f"token {token}"}) as client:
+        patient = httpx.HTTPTransport(retries=8)  # JupyterLab prints its address before it listens
+        with blocking_client(base, headers={"Authorization": f"token {token}"}, transport=patient) as client:
             found = client.get(f"/api/contents/{START}").json()
             assert found["content"]["cells"]
             assert client.get(f"/lab/tree/{START}").status_code == 200
