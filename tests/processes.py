@@ -8,10 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 PR_SET_PDEATHSIG = 1
+PATIENCE = 60.0
+"""Seconds in which a program must listen, on a busy machine too."""
 
 
 def free_port() -> int:
@@ -30,6 +33,17 @@ def die_with_parent() -> Callable[[], object] | None:
         return None
     libc = ctypes.CDLL(None)  # loaded here: between fork and exec hardly anything is safe
     return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def wait_until_listening(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Return True once something listens on the loopback `port`; False if the process ends before, or after
+    `PATIENCE` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def serve(*options: str, stderr: int | None = None, limit_file_size: int = 0) -> subprocess.Popen[str]:

@@ -91,7 +91,7 @@ def warn(command: str, sentences: Iterable[str]) -> None:
 
 
 def scale_of(command: str, time_scale: float | None, *worlds: str) -> float:
-    """Return the speed of the live world. Warn if it was given, and none of the worlds is the live one."""
+    """Return the speed of the live world. Warn if it was given and none of the worlds is `live`."""
     if time_scale is not None and "live" not in worlds:
         warn(command, ["--time-scale has no effect: only the live world takes it"])
     return 1.0 if time_scale is None else time_scale

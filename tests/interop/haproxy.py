@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.processes import die_with_parent, free_port
+from tests.processes import die_with_parent, free_port, wait_until_listening
 from tests.requirements import find
-
-PATIENCE = 60.0
 
 
 @contextmanager
@@ -37,15 +33,8 @@ def haproxy(text: str) -> Iterator[str]:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent(), **nobody,
         )  # fmt: skip
         try:
-            until = time.monotonic() + PATIENCE
-            while True:
-                with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
-                    break
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(
-                        f"HAProxy didn't start: {(folder / 'log').read_text(errors='replace')}"
-                    )
-                time.sleep(0.01)
+            if not wait_until_listening(process, port):
+                raise RuntimeError(f"HAProxy didn't start: {(folder / 'log').read_text(errors='replace')}")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import getpass
-import socket
 import subprocess
-import time
-from contextlib import suppress
 from pathlib import Path
 
-from tests.processes import die_with_parent, free_port
+from tests.processes import PATIENCE, die_with_parent, free_port, wait_until_listening
 from tests.requirements import find
 
 # Without another listener mosquitto 2.0.11 doesn't start.
@@ -25,7 +22,6 @@ max_queued_messages 5000
 log_dest none
 """
 OPEN = "allow_anonymous true"
-PATIENCE = 60.0
 
 
 class Mosquitto:
@@ -54,14 +50,9 @@ class Mosquitto:
             stdin=subprocess.DEVNULL,
             preexec_fn=die_with_parent(),
         )
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1.0):
-                return
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError("mosquitto didn't start")
-            time.sleep(0.01)
+        if not wait_until_listening(self._process, self._port):
+            self.stop()
+            raise RuntimeError("mosquitto didn't start")
 
     def stop(self) -> None:
         """End it; it saves its sessions."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.docs.blocks import ROOT, blocks
 from tests.http_clients import blocking_client
-from tests.processes import die_with_parent, free_port
+from tests.processes import PATIENCE, die_with_parent, free_port, wait_until_listening
 from tests.requirements import NCHAN, find
 
 CONFIG = """
@@ -61,7 +58,6 @@ DEPLOYED = {
     "http://127.0.0.1:8000": "UPSTREAM",
 }
 """Replacements in the configuration of docs/deploying.md."""
-PATIENCE = 60.0
 
 
 def deployed(upstream: str) -> str:
@@ -117,18 +113,10 @@ class Nginx:
             **self._nobody,
         )
         self.url = f"{'https' if self._chain else 'http'}://127.0.0.1:{port}"
-        self._wait_until_it_listens(port)
+        if not wait_until_listening(self._process, port):
+            self.__exit__()
+            raise RuntimeError(f"nginx didn't start: {self.complaints}")
         return self
-
-    def _wait_until_it_listens(self, port: int) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
-                return
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise RuntimeError(f"nginx didn't start: {self.complaints}")
-            time.sleep(0.01)
 
     @property
     def pid(self) -> int:

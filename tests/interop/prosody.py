@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import time
-from contextlib import suppress
 from pathlib import Path
 
-from tests.processes import die_with_parent, free_port
+from tests.processes import PATIENCE, die_with_parent, free_port, wait_until_listening
 from tests.requirements import find
 
 SETTINGS = """
@@ -27,7 +24,6 @@ VirtualHost "localhost"
 Component "conference.localhost" "muc"
   muc_room_default_public = true; muc_room_locking = false
 """
-PATIENCE = 60.0
 
 
 class Prosody:
@@ -55,14 +51,9 @@ class Prosody:
             preexec_fn=die_with_parent(),
             env={**os.environ, "PROSODY_CONFIG": str(self._file)},
         )
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1.0):
-                return
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError("prosody didn't start")
-            time.sleep(0.02)
+        if not wait_until_listening(self._process, self._port):
+            self.stop()
+            raise RuntimeError("prosody didn't start")
 
     def stop(self) -> None:
         """End it."""
