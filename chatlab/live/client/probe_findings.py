@@ -264,7 +264,8 @@ def advice_for(findings: Sequence[Finding], base: str, address: str) -> tuple[st
     told = f"It speaks {best.dialect}. Use: {' '.join(words)}"
     if best.dialect == "text":
         told = (
-            f"It speaks none of chatlab's other dialects. If messages are bare text, use: {' '.join(words)}"
+            "It speaks none of chatlab's other dialects: docs/dialects.md shows how to write one. "
+            f"If messages are bare text, use: {' '.join(words)}"
         )
     return told, best.transport, where
 
