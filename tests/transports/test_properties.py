@@ -265,8 +265,10 @@ class World:
                         self.read(told.message)
                     elif told.type == "resync":
                         assert self.choices.retain is not None, "the hub forgot nothing"
-                case Notify():
+                case Notify(change):
                     assert self.machine.status == changes_of(effects)[-1]
+                    if change.status is ConnectionStatus.CONNECTED:
+                        self.let_in()
                 case Refuse():
                     pass
                 case _:
@@ -343,13 +345,19 @@ class World:
                 case Expel():
                     raise AssertionError(f"expelled: {output.reason}")
 
-    def welcomed(self, frame: str | bytes) -> None:
-        """Follow the welcome's cursor if the machine has none, or one that the hub no longer
-        knows."""
+    def arrives(self, frame: str | bytes) -> None:
+        """Follow a welcome among the items of a frame of the server that arrives."""
         for item in find_dialect("chatlab").decode(frame):
             if isinstance(item, Welcome):
-                assert item.cursor is not None
-                self.stand(item.cursor, gap=item.resync)
+                self.welcomed(item)
+
+    def welcomed(self, welcome: Welcome) -> None:
+        """Follow the welcome's cursor if the machine has none, or one that the hub no longer knows."""
+        assert welcome.cursor is not None
+        self.stand(welcome.cursor, gap=welcome.resync)
+
+    def let_in(self) -> None:
+        """Note that the reader is connected."""
 
     def stand(self, cursor: str, gap: bool) -> None:
         if gap or self.stands_at is None:
@@ -599,7 +607,7 @@ class Wire(Link):
         if isinstance(frame, Pong):
             self.world.do(frame)
             return
-        self.world.welcomed(frame)
+        self.world.arrives(frame)
         self.garbage(frame)
 
     def garbage(self, frame: str | bytes) -> None:
@@ -656,7 +664,7 @@ class Stream(Link):
         if size < len(rest):
             self.downward.appendleft((rest[size:], frame))
         else:
-            self.world.welcomed(frame)
+            self.world.arrives(frame)
         self.world.do(ReceivedBytes(self.number, rest[:size]))
 
     def wish(self, milliseconds: int) -> None:
@@ -788,7 +796,18 @@ class WebSocketWorld(World):
 
 
 class GreetingWorld(WebSocketWorld):
+    """A world in which a welcome counts once the reader is let in, as nothing is promised before."""
+
     dialect = GreetingDialect()
+    latest = Welcome("e-0")
+
+    def welcomed(self, welcome: Welcome) -> None:
+        self.latest = welcome
+        if self.machine.status is ConnectionStatus.CONNECTED:
+            super().welcomed(welcome)
+
+    def let_in(self) -> None:
+        super().welcomed(self.latest)
 
 
 class SSEWorld(World):
