@@ -126,7 +126,8 @@ def test_the_lane_says_what_the_model_can_not_know() -> None:
         assert drawn(panel)[1] == ""
         panel.connect()
         connected(panel)
-        assert "The server isn't this panel's own" in drawn(panel)[1]
+        # The step is noted after its status, on another thread.
+        until(lambda: "The server isn't this panel's own" in drawn(panel)[1])
 
 
 def test_a_message_is_recorded_with_its_size(panel: ChatPanel) -> None:
