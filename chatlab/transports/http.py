@@ -164,8 +164,9 @@ class HttpMachine(ABC):
         if self._session.greets and self._session.number != session:
             self._poster.stop(out)  # Its requests were the old session's.
         if self._active:
-            if status is not ConnectionStatus.CONNECTED and self.status is ConnectionStatus.CONNECTED:
-                self._poster.receiver_connected()
+            connected = self.status is ConnectionStatus.CONNECTED
+            if connected is not (status is ConnectionStatus.CONNECTED):
+                self._poster.receiver_changed(connected=connected)
             self._poster.pump(now, out)
             if self._drain_until < inf and (not self.unsettled or self._lost_while_draining):
                 self._leave(out)

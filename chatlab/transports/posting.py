@@ -1,7 +1,7 @@
 """Sending over HTTP: the outbox by POST, one message at a time.
 
     idle ──a message──▶ posting ──accepted or refused──▶ idle, and the next
-            ▲              │ no token yet, or 403: get one (once), and post again
+            ▲              │ no token yet, or 403: get one (once a connection), and post again
             └──its time────┤ 401: once more with new headers
                  waiting ◀─┘ the failure table says retry: the same message with the same id, so that no other
                  overtakes it; if there was no expected answer, as soon as the receiver is connected again
@@ -217,9 +217,13 @@ class Poster:
         self.deadline = now + self._backoff.next(failure.retry_after)
         self._ledger.lose_connection()
 
-    def receiver_connected(self) -> None:
-        """End a wait that began without an expected answer, as the receiver has reached the server."""
-        if self._unanswered and not self.link:
+    def receiver_changed(self, *, connected: bool) -> None:
+        """Note that the receiver has lost or reached the server, whose restart may make a token stale again.
+
+        A wait that began without an expected answer ends when the receiver is connected.
+        """
+        self._csrf_renewed = False
+        if connected and self._unanswered and not self.link:
             self.deadline = inf
 
     def tick(self, now: float, out: list[Effect]) -> Failure | None:

@@ -248,6 +248,20 @@ def test_A48_a_stale_token_is_fetched_again_once_and_the_same_message_goes_again
     assert fetched(chat.answer("post", 403)) == ["csrf"], "the next message has its own chance"
 
 
+def test_a_token_may_be_stale_again_after_the_receiver_lost_the_server() -> None:
+    """A server that restarts twice refuses the token that it gave in between."""
+    for reconnected in (False, True):
+        chat = posting()
+        chat.submit("a")
+        assert fetched(chat.answer("post", 403)) == ["csrf"]
+        assert posted_ids(chat.answer("csrf")) == ["a"]
+        chat.fail("stream")
+        if reconnected:
+            chat.tick()
+            chat.opened()
+        assert "csrf" in fetched(chat.answer("post", 403)), reconnected
+
+
 def test_A48_without_a_token_each_message_fails() -> None:
     chat = connected(sse())
     chat.submit("a")
