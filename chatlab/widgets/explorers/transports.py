@@ -33,6 +33,8 @@ MESSAGES = 24
 """Approximate number of messages sent in each run."""
 SHORTEST, LONGEST = 20.0, 600.0
 """Minimum and maximum simulated seconds of a run, without the outage."""
+MOST_POLLS = 8_000
+"""Maximum number of short polls in a run, which bounds the time of its simulation."""
 DOWN_AT, RECOVERY = 10.0, 20.0
 """Time of the outage, and seconds that a run goes on for the recovery."""
 HELD: Mapping[str, AnyTransport] = MappingProxyType(
@@ -44,7 +46,6 @@ HELD: Mapping[str, AnyTransport] = MappingProxyType(
 def explore_transports() -> Explorer:
     """Return an explorer that compares the four transports in one chat: latency, requests and bytes."""
     controls = {
-        # Four busy rooms at the ends of all sliders are still simulated in 0.4 s.
         "people": Slider("People in the room", 5, 2, 15, "whole"),
         "rate": Slider("Messages a minute", 6.0, 0.2, 10.0, "log"),
         "delay": Slider("One way (s)", 0.04, 0.005, 0.5, "log"),
@@ -86,7 +87,8 @@ def _median(result: Run) -> float:
 def _answer(
     reusable: ReusableFigure, people: float, rate: float, delay: float, interval: float, outage: float
 ) -> Answer:
-    duration = min(max(60.0 * MESSAGES / (rate * people), SHORTEST, 2 * interval), LONGEST)
+    longest = min(LONGEST, MOST_POLLS * interval / people)
+    duration = min(max(60.0 * MESSAGES / (rate * people), SHORTEST, 2 * interval), longest)
     if outage:
         duration += outage + RECOVERY
     chat = _Chat(duration=duration, people=round(people), rate=rate, delay=delay, outage=outage)
