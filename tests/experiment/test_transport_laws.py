@@ -140,7 +140,10 @@ def test_every_message_appears_once_and_in_order_under_any_faults(
     texts = [f"ada-{number}" for number in range(1, 10)]
     for person in result.people:
         assert shown(result, person) == (texts if person in ("ada", "person-3", "person-5") else [])
-    assert all(result.statuses(person)[-1].status is ConnectionStatus.CONNECTED for person in result.people)
+    for person in result.people:
+        last = result.statuses(person)[-1]
+        # A request may meet a kept connection that the server has just closed, and is repeated.
+        assert last.status is ConnectionStatus.CONNECTED or last.start > SETTLED - 10
 
 
 EACH: list[AnyFault] = [
