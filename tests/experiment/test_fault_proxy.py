@@ -14,6 +14,7 @@ import pytest
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.fault_proxy import FaultProxy
+from chatlab.experiment.worlds.own_server import own_server
 from chatlab.live.client.kinds import make_config, make_transport
 from chatlab.live.listening import stop_listening
 from chatlab.live.server.embedded_server import EmbeddedServer
@@ -33,6 +34,7 @@ from chatlab.sim.faults import (
     LowBandwidth,
     NoPong,
     Partition,
+    RollingRestart,
     ServerDown,
     ServerRestart,
     SlowServer,
@@ -412,6 +414,24 @@ async def test_an_outage_of_one_proxy_is_ended_by_another() -> None:
         await bob.start_server()
         assert (server.running, ada.under_way) == (True, [])
         await at_ada.connected(2)
+
+
+@pytest.mark.parametrize("ending", ["ended", "stopped"])
+async def test_a_drain_that_ends_early_leaves_the_work_of_the_next_run_alone(ending: str) -> None:
+    async with EmbeddedServer() as server, FaultProxy(server) as proxy:
+        own, clock = own_server(server, 0), asyncio.get_running_loop()
+        work = own._middleware.work
+        work.enter(clock.time(), LONG)
+        drain = proxy.inject(RollingRestart(at=0, drain=0.2, down=LONG))
+        if ending == "stopped":
+            stop = proxy.inject(ServerDown(at=0, duration=LONG))
+            stop.end()
+        drain.end()
+        await proxy.settle()
+        first = work.enter(now := clock.time(), LONG) - now
+        await asyncio.sleep(0.3)  # The drain would be over.
+        second = work.enter(clock.time(), LONG) - now
+        assert [first, second] == pytest.approx([LONG, 2 * LONG])
 
 
 async def test_the_server_forgets_proxies_that_are_closed() -> None:

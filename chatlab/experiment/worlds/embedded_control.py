@@ -73,8 +73,12 @@ class EmbeddedServerControl:
         """Stop serving until `start`, but end the connections evenly over `seconds`."""
         if self._close():
             self._draining = True
-            self.environment.call_later(seconds, self._middleware.work.clear)
-            self._start_task(self._server.stop(drain=seconds))
+            self._start_task(self._drain(seconds))
+
+    async def _drain(self, seconds: float) -> None:
+        """Stop the server within `seconds`, or until a stop or a start ends the drain; its work ends then."""
+        await self._server.stop(drain=seconds)
+        self._middleware.work.clear()
 
     def _close(self) -> bool:
         """Refuse connections, until one `start` for each `_close`; return whether it served until now."""
