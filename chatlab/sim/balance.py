@@ -44,12 +44,13 @@ class Balancer(Generic[N]):
         self._uniform = uniform
         self._next = 0
         self._up = list(nodes)
-        choices: dict[Balance, Callable[[int], N]] = {
-            "random": self._random,
-            "round_robin": self._round_robin,
-            "least_connections": self._least_connections,
-            "two_choices": self._two_choices,
-            "sticky": self._sticky,
+        # Bound methods would refer back to the balancer, a cycle that only a look for garbage frees.
+        choices: dict[Balance, Callable[[Balancer[N], int], N]] = {
+            "random": Balancer._random,
+            "round_robin": Balancer._round_robin,
+            "least_connections": Balancer._least_connections,
+            "two_choices": Balancer._two_choices,
+            "sticky": Balancer._sticky,
         }
         self._choose = choices[balance]
 
@@ -60,7 +61,7 @@ class Balancer(Generic[N]):
     def choose(self, person: int) -> N | None:
         """Choose a node for a connection of a person, by number; None: no node is up."""
         if len(self._up) > 1:
-            return self._choose(person)
+            return self._choose(self, person)
         return self._up[0] if self._up else None
 
     def _random(self, person: int) -> N:

@@ -98,16 +98,17 @@ def made() -> Counter[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("faults", rows([(), TROUBLES], TROUBLES), ids=["calm", "faults"])
 @pytest.mark.parametrize("transport", rows(TRANSPORTS, "websocket"))
-def test_objects_of_a_run_are_freed_with_it(transport: str, faults: tuple[AnyFault, ...]) -> None:
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
+def test_objects_of_a_run_are_freed_with_it(transport: str, faults: tuple[AnyFault, ...], fast: bool) -> None:
     """Without a look for garbage, which may be long in coming: else a few large runs fill the memory."""
     people = PeopleConfig(count=20, rooms=2, send_rate=0.05, arrive_over=3.0)
     scenario = Scenario(duration=60.0, people=people, transport=TRANSPORTS[transport], faults=faults)
-    run(scenario)
+    run(scenario, fast=fast)
     gc.collect()
     gc.disable()
     try:
         before = made()
-        result = run(scenario)
+        result = run(scenario, fast=fast)
         left = made() - before
     finally:
         gc.enable()
