@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.settings import HeartbeatConfig, ReconnectConfig
+from chatlab.text import unknown_name
 
 Party = Literal["client", "server", "both"]
 
@@ -181,12 +182,12 @@ PRESETS: Mapping[str, Preset] = MappingProxyType({system.name: system for system
 """All presets by name."""
 
 
-def preset(name: str) -> Preset:
+def preset(name: object) -> Preset:
     """Return the preset of that name, ignoring case.
 
-    Errors: `SettingsError` that lists the names.
+    Errors: `SettingsError` that lists the names, and a near one.
     """
     for system in _SYSTEMS:
-        if system.name.casefold() == name.casefold():
+        if isinstance(name, str) and system.name.casefold() == name.casefold():
             return system
-    raise SettingsError(f"there is no preset {name!r}; choose one of: {', '.join(PRESETS)}")
+    raise SettingsError(unknown_name(name, PRESETS, "preset"))

@@ -67,3 +67,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint in parentheses at the known name that is most like `name`; empty if none is."""
     close = get_close_matches(name[:QUOTED], known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def unknown_name(name: object, known: Iterable[str], what: str = "") -> str:
+    """Return the text of an error for a name that isn't a known one, with a hint and the known names.
+
+    `what` is the kind of thing that has such names.
+    """
+    known = list(known)
+    given = f"{what} {quoted(name)}".lstrip()
+    return f"there is no {given}{did_you_mean(str(name), known)}; choose one of {', '.join(known)}"

@@ -95,6 +95,8 @@ def test_a_preset_is_found_in_any_case() -> None:
 def test_an_unknown_preset_lists_the_names() -> None:
     with pytest.raises(SettingsError, match=r"'phönix'.*seed, full jitter, socket\.io.*Matrix$"):
         preset("phönix")
+    with pytest.raises(SettingsError, match=r"no preset 7; choose one of seed, "):
+        preset(7)
 
 
 def test_presets_are_read_only() -> None:

@@ -13,6 +13,7 @@ from chatlab.text import (
     did_you_mean,
     quoted,
     short_name,
+    unknown_name,
     visible,
     visible_line,
     without_surrogates,
@@ -69,3 +70,11 @@ def test_a75_a_name_in_a_line_is_short_and_visible() -> None:
 def test_a_hint_names_what_was_probably_meant() -> None:
     assert did_you_mean("jiter", ["jitter", "delay"]) == " (did you mean 'jitter'?)"
     assert did_you_mean("x" * 9_999, ["jitter", "delay"]) == ""
+
+
+def test_an_unknown_name_comes_with_the_known_ones() -> None:
+    assert unknown_name("jiter", iter(["jitter", "x"])) == (
+        "there is no 'jiter' (did you mean 'jitter'?); choose one of jitter, x"
+    )
+    assert unknown_name(7, ["jitter"], "kind") == "there is no kind 7; choose one of jitter"
+    assert len(unknown_name("x" * 9_999, ["jitter"])) < 200

@@ -21,6 +21,7 @@ from chatlab.experiment.search import Result, Search
 from chatlab.experiment.sweep import check_metrics, open_pool
 from chatlab.experiment.trials import Trials, read_setting, show
 from chatlab.experiment.worlds.runner import WORLDS, run
+from chatlab.text import unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,7 @@ def find(
     if not bounds and best is None:
         raise SettingsError("keep: give a bound, such as attempts_per_second_max<=2000, or best= a metric")
     if world not in WORLDS:
-        raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
+        raise SettingsError(f"world: {unknown_name(world, WORLDS)}")
     check_metrics(
         [*(bound.metric for bound in bounds), *([best] if best else [])], run(Scenario(duration=1.0)).metrics
     )

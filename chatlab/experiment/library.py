@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.scenario import Scenario
-from chatlab.text import did_you_mean
+from chatlab.text import unknown_name
 
 _FOLDER = files("chatlab.experiment") / "scenarios"
 
@@ -53,8 +53,5 @@ def find_scenario(name: str | Path) -> Scenario:
 def _text(name: str) -> str:
     names = scenario_names()
     if name not in names:
-        hint = did_you_mean(name, names)
-        raise SettingsError(
-            f"there is no scenario or file {name!r}{hint}; choose one of {', '.join(names)}, or a file"
-        )
+        raise SettingsError(f"{unknown_name(name, names, 'scenario or file')}, or a file")
     return (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")

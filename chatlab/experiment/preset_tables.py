@@ -7,15 +7,13 @@ replace the preset's own. A scenario has no field for the name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, TypeAlias, get_args
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.toml import to_plain, to_whole
-from chatlab.presets import PRESETS, Preset
+from chatlab.presets import Preset, preset
 from chatlab.settings import Settings
 from chatlab.sim.transport_settings import FallbackSettings, OneTransport, WebSocketSettings
-from chatlab.text import quoted
 
 PRESET = "preset"
 """The key of a preset's name in a table."""
@@ -37,21 +35,14 @@ _SINGLE = [_tag(kind) for kind in get_args(OneTransport)]
 
 
 def find_preset(name: object, where: str) -> Preset:
-    """Return the preset of that name, ignoring case.
+    """Return a preset, or the one of that name.
 
-    Errors: `SettingsError` naming the setting `where`, the names and a near one.
+    Errors: `SettingsError` as of `preset`, naming the setting `where`.
     """
-    if isinstance(name, Preset):
-        return name
-    found = {system.casefold(): preset for system, preset in PRESETS.items()}
-    text = name.casefold() if isinstance(name, str) else ""
-    if text in found:
-        return found[text]
-    close = get_close_matches(text[:100], found, n=1)
-    hint = f" (did you mean {found[close[0]].name!r}?)" if close else ""
-    raise SettingsError(
-        f"{where}: there is no preset {quoted(name)}; choose one of {', '.join(PRESETS)}{hint}"
-    )
+    try:
+        return name if isinstance(name, Preset) else preset(name)
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from None
 
 
 def spell_out(table: Any, where: str, base: Settings = _USUAL) -> Any:

@@ -25,7 +25,7 @@ from chatlab.experiment.progress import progress_bar
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import WORLDS, run
-from chatlab.text import did_you_mean
+from chatlab.text import did_you_mean, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def sweep(
     processes can't find; after a run, `SettingsError` naming a metric that it doesn't have.
     """
     if world not in WORLDS:
-        raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
+        raise SettingsError(f"world: {unknown_name(world, WORLDS)}")
     cells = cells_of(scenario, over, seeds)
     for sentence in describe_choices(scenario, over):
         warnings.warn(sentence, RuntimeWarning, stacklevel=2)

@@ -15,6 +15,7 @@ from chatlab.plots.absences import plot_absences
 from chatlab.plots.curves import draw_series, plot_latency, plot_queue, shade
 from chatlab.plots.style import SMALL, look, new_axes, style_axes
 from chatlab.plots.timeline import plot_statuses
+from chatlab.text import unknown_name
 from chatlab.transports.machine import Deliver, Submit
 
 LANES = 12
@@ -32,7 +33,7 @@ def plot_run(run: Run, kind: str = "", *, ax: Axes | None = None) -> Axes:
     """
     chosen = kind or fitting(run)
     if chosen not in PLOTS:
-        raise SettingsError(f"plot: there is no {chosen!r}; choose one of {', '.join(PLOTS)}")
+        raise SettingsError(f"plot: {unknown_name(chosen, PLOTS)}")
     return PLOTS[chosen](run, ax)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         short_poll_cost,
     )
     from chatlab.studies.contention import Contest, compare_formulas, contend
-    from chatlab.studies.exercise_kinds import Feedback
+    from chatlab.studies.exercise import Feedback
     from chatlab.studies.exercises import EXERCISES, check
     from chatlab.studies.given_numbers import NotANumber, read_number
     from chatlab.studies.guesses import ChoiceQuestion, Judged, NumberQuestion
@@ -61,7 +61,7 @@ _HOMES = {
         "compare_formulas",
         "contend",
     ),
-    "studies.exercise_kinds": ("Feedback",),
+    "studies.exercise": ("Feedback",),
     "studies.exercises": (
         "EXERCISES",
         "check",

@@ -1,4 +1,4 @@
-"""Questions that a person answers with a guess: a number as people write it, or one of several choices.
+"""Questions that a person answers: a number as people write it, one of several choices, or a forged event.
 
 question = NumberQuestion(5.04, "s", within=0.6)
 question.judge("5,0 s").words          # "Right, within 0.6 s."
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from chatlab.errors import SettingsError
 from chatlab.studies.given_numbers import NotANumber, quote_given, read_number
 from chatlab.text import quoted
+from chatlab.transports.eventstream import EventStreamParser
 
 SHARE = 0.05
 """Part of the answer by which a guess of a number may be off, unless the question says otherwise."""
@@ -68,9 +69,8 @@ class NumberQuestion:
 
     def show(self, number: float) -> str:
         """Return a number with its unit, as people read it."""
-        if not isfinite(number):
-            return "never"
-        return f"{shown_number(number)}{'' if self.unit in ('', '%') else ' '}{self.unit}"
+        unit = f"{'' if self.unit in ('', '%') else ' '}{self.unit}"
+        return f"{shown_number(number)}{unit if isfinite(number) else ''}"
 
     def _words(self, guess: float, off: float, right: bool) -> str:
         if right:
@@ -98,12 +98,12 @@ class ChoiceQuestion:
             raise SettingsError(f"answer: give one of the options, {self._all()}, got {quoted(answer)}")
 
     def judge(self, guess: object) -> Judged:
-        """Judge a guess: one of the options, in letters of any case.
+        """Judge a guess: one of the options, in letters of any case, also in quotes.
 
         Errors: `SettingsError` naming the options.
         """
         known = {option.casefold(): option for option in self.options}
-        option = known.get(guess.strip().casefold()) if isinstance(guess, str) else None
+        option = known.get(guess.strip().strip("\"'").casefold()) if isinstance(guess, str) else None
         if option is None:
             raise SettingsError(f"choose one of {self._all()}, got {quote_given(guess)}")
         right = option == self.answer
@@ -113,11 +113,46 @@ class ChoiceQuestion:
         return ", ".join(self.options)
 
 
-Question = NumberQuestion | ChoiceQuestion
+class ForgeryQuestion:
+    """A question for a text that forges an event of that type with that `data` in an event stream."""
+
+    def __init__(self, event_type: str, data: str) -> None:
+        self.event = (event_type, data)
+
+    def judge(self, guess: object) -> Judged:
+        """Judge a guess: a text that a server writes into the data of an event.
+
+        Errors: `SettingsError` if it isn't one.
+        """
+        if not isinstance(guess, str):
+            raise SettingsError(f"{quote_given(guess)} isn't a text; write a string in quotes")
+        stream = f"data: {guess}\n\n".encode(errors="replace")
+        read = [(event.type, event.data) for event in EventStreamParser().feed(stream)]
+        right = self.event in read
+        answer = self._show([self.event])
+        return Judged(self._show(read[:5]), answer, right, "Right." if right else f"It is: {answer}.")
+
+    def _show(self, events: Sequence[tuple[str, str]]) -> str:
+        shown = (f"type {event_type}, data {quote_given(data)}" for event_type, data in events)
+        return f"a reader gets {'; '.join(shown) or 'no event'}"
+
+
+Question = NumberQuestion | ChoiceQuestion | ForgeryQuestion
+
+
+def complaint(error: ValueError) -> str:
+    """Return what is wrong with a guess that can't be judged, as a sentence."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def shown_number(number: float, digits: int = 3) -> str:
-    """Return a finite number with `digits` significant digits or more, and commas between thousands."""
+    """Return a number with `digits` significant digits or more, and commas between thousands.
+
+    An infinite one is "never".
+    """
+    if not isfinite(number):
+        return "never"
     if abs(number) >= 10**digits or number == round(number):
         return f"{number:,.0f}"
     return f"{number:.{digits}g}"

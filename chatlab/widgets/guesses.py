@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from chatlab.errors import SettingsError
 from chatlab.live.loggers import get_logger
 from chatlab.plots.style import figure_of
-from chatlab.studies.guesses import ChoiceQuestion, Judged, NumberQuestion, Question
+from chatlab.studies.guesses import ChoiceQuestion, Judged, NumberQuestion, Question, complaint
 from chatlab.studies.predictions import PREDICTIONS
-from chatlab.text import did_you_mean, visible_line
+from chatlab.text import unknown_name, visible_line
 from chatlab.widgets import assets
 from chatlab.widgets.pacing import Message, SnapshotWidget
 from chatlab.widgets.picture import Picture
@@ -136,7 +136,7 @@ class Guess(widgets.VBox, Generic[T]):  # type: ignore[misc]  # ipywidgets has n
             try:
                 self._check(guess)
             except ValueError as error:
-                self.form.show("asking", complaint=_sentence(error))
+                self.form.show("asking", complaint=complaint(error))
                 return
             self._idle.clear()
         self.form.show("computing")
@@ -249,10 +249,7 @@ def predict(notebook: str) -> Guess[Any]:
     """
     found = PREDICTIONS.get(notebook)
     if found is None:
-        hint = did_you_mean(notebook, PREDICTIONS)
-        raise SettingsError(
-            f"prediction: there is no {notebook!r}{hint}; choose one of {', '.join(PREDICTIONS)}"
-        )
+        raise SettingsError(f"prediction: {unknown_name(notebook, PREDICTIONS)}")
     if isinstance(found.answer, str):
         return guess_choice(found.question, found.answer, found.options)
     return guess_number(found.question, found.answer, found.unit, within=found.within)
@@ -264,8 +261,3 @@ def _drawn(sizes: tuple[float, float] | None) -> list[float | None] | None:
         return None
     most = max((size for size in sizes if isfinite(size)), default=0.0)
     return [size / most if isfinite(size) and most else 0.0 if isfinite(size) else None for size in sizes]
-
-
-def _sentence(error: ValueError) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."

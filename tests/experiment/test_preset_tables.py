@@ -103,7 +103,7 @@ def test_an_unknown_preset_lists_the_names_and_a_near_one(text: str, where: str)
     with pytest.raises(SettingsError, match=where) as caught:
         Scenario.from_toml(text)
     assert str(caught.value).endswith(
-        f"there is no preset 'soket.io'; choose one of {', '.join(PRESETS)} (did you mean 'socket.io'?)"
+        f"there is no preset 'soket.io' (did you mean 'socket.io'?); choose one of {', '.join(PRESETS)}"
     )
 
 

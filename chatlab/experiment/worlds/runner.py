@@ -11,6 +11,7 @@ from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.model_world import ProgressCallback, run_model
 from chatlab.sim.as_written.settings import AsWritten
+from chatlab.text import unknown_name
 
 SAMPLE = 50
 """Number of people whose steps are recorded by default."""
@@ -47,7 +48,7 @@ def run(
     Errors: `SettingsError` when there is no such world, or it can't run this scenario.
     """
     if world not in WORLDS:
-        raise SettingsError(f"world: there is no {world!r}; choose one of {', '.join(WORLDS)}")
+        raise SettingsError(f"world: {unknown_name(world, WORLDS)}")
     transports = [scenario.transport, *(group.transport for group in scenario.people.groups)]
     for transport in transports:
         if isinstance(transport, AsWritten) and world != "model":

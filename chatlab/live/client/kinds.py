@@ -27,7 +27,7 @@ from chatlab.settings import (
     WebSocketConfig,
     check_url,
 )
-from chatlab.text import quoted
+from chatlab.text import unknown_name
 
 _COUNTERPARTS = {"http": "ws", "https": "wss", "ws": "http", "wss": "https"}
 
@@ -96,7 +96,7 @@ def make_config(kind: str, url: str, **settings: Any) -> AnyConfig:
         transports = tuple(make_config(name, url, **settings) for name in KINDS if name in supported)
         return FallbackConfig(**_known(FallbackConfig, settings) | {"transports": transports})
     if kind not in KINDS:
-        raise SettingsError(f"transport: there is no {quoted(kind)}; choose one of {', '.join(TITLES)}")
+        raise SettingsError(f"transport: {unknown_name(kind, TITLES)}")
     config = KINDS[kind].config
     scheme = url.partition("://")[0].lower()
     if scheme in _COUNTERPARTS:  # Errors are to quote the given address, not the converted one.
