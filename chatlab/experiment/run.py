@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.answer import Facts, answer
-from chatlab.experiment.percentiles import Value, read_infinite
-from chatlab.experiment.run_file import CONTENTS, FORMAT, Header, encode_run, read_run
+from chatlab.experiment.run_file import RunFields, encode_run, read_run
 from chatlab.experiment.run_html import format_metric, run_html
-from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.series import LATENCY_EDGES
 from chatlab.experiment.spans import FaultSpan, StatusSpan, status_spans
 from chatlab.fileio import atomic_write
@@ -30,7 +27,7 @@ NEED_TOTALS = ("calls", "refused", "timed_out", "queue_max")
 """The columns of `Run.needs`."""
 
 
-class Run(Struct, frozen=True, dict=True):
+class Run(RunFields, frozen=True, dict=True):
     """The result of a scenario in one world.
 
     `metrics` (see `measure`), `series` (counts of each second) and `latencies` (counts in the bins of
@@ -45,21 +42,6 @@ class Run(Struct, frozen=True, dict=True):
     `second_latencies` percentiles of the latency in each second (None: nothing was shown). `need_totals` are
     the counts behind `needs`.
     """
-
-    world: str
-    scenario: Scenario
-    people: list[str]
-    metrics: dict[str, Value]
-    series: dict[str, list[int]]
-    latencies: list[int]
-    trace: list[Step]
-    time_scale: float = 1.0
-    lateness: float | None = None
-    group_metrics: dict[str, dict[str, Value]] = {}
-    node_totals: dict[str, list[int]] = {}
-    node_series: dict[str, list[list[int]]] = {}
-    second_latencies: dict[str, list[float | None]] = {}
-    need_totals: dict[str, list[int]] = {}
 
     @property
     def seed(self) -> int:
@@ -118,8 +100,7 @@ class Run(Struct, frozen=True, dict=True):
 
     def to_json_lines(self) -> bytes:
         """Return the bytes that `save` writes; equal runs have equal bytes."""
-        given = {name: getattr(self, name) for name in CONTENTS}
-        return encode_run(Header(FORMAT, **given), self.trace)
+        return encode_run(self)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -127,13 +108,7 @@ class Run(Struct, frozen=True, dict=True):
 
         Errors: `SettingsError` when the file isn't a run; `OSError` when it can't be read.
         """
-        header, trace = read_run(Path(path))
-        given = {name: getattr(header, name) for name in CONTENTS}
-        given["metrics"] = read_infinite(header.metrics)
-        given["group_metrics"] = {
-            name: read_infinite(metrics) for name, metrics in header.group_metrics.items()
-        }
-        return cls(trace=trace, **given)
+        return read_run(Path(path), cls)
 
     # Views
 

@@ -1,16 +1,15 @@
-"""The file of a run: JSON lines, a header with scenario and metrics, then the steps."""
+"""The fields of a run, and its file: JSON lines, a header with scenario and metrics, then the steps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from chatlab.errors import SettingsError
-from chatlab.experiment.percentiles import Value
+from chatlab.experiment.percentiles import Value, read_infinite
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.series import LATENCY_EDGES
 from chatlab.fileio import lines_of
@@ -20,16 +19,22 @@ FORMAT: Literal[1] = 1
 """Version of the file format."""
 
 
-class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
-    """The first line of a saved run."""
+class _Version(Struct, frozen=True, tag_field="chatlab", tag="run"):
+    """The beginning of a header."""
 
     format: Literal[1]
+
+
+class RunFields(Struct, frozen=True):
+    """The fields of a `Run`. All but `trace` are in the header, behind the version."""
+
     world: str
     scenario: Scenario
     people: list[str]
     metrics: dict[str, Value]
     series: dict[str, list[int]]
     latencies: list[int]
+    trace: list[Step] = []
     time_scale: float = 1.0
     lateness: float | None = None
     group_metrics: dict[str, dict[str, Value]] = {}
@@ -57,17 +62,18 @@ class Header(Struct, frozen=True, tag_field="chatlab", tag="run"):
             raise SettingsError("second_latencies: expected lists as long as the series")
 
 
-CONTENTS = Header.__struct_fields__[1:]
-"""The fields of a header that a `Run` has, too."""
+R = TypeVar("R", bound=RunFields)
 
 
-def encode_run(header: Header, steps: Sequence[Step]) -> bytes:
+def encode_run(run: RunFields) -> bytes:
     """Return the bytes of a file."""
-    return msgspec.json.encode(header) + b"\n" + encode_steps(steps)
+    header = {name: getattr(run, name) for name in RunFields.__struct_fields__ if name != "trace"}
+    version = {"chatlab": "run", "format": FORMAT}
+    return msgspec.json.encode(version | header) + b"\n" + encode_steps(run.trace)
 
 
-def read_run(path: Path) -> tuple[Header, list[Step]]:
-    """Return the header and the steps of a file.
+def read_run(path: Path, kind: type[R]) -> R:
+    """Return the run in a file, as a class of that `kind`.
 
     Errors: `SettingsError` when the file isn't a run; `OSError` when it can't be read.
     """
@@ -76,9 +82,11 @@ def read_run(path: Path) -> tuple[Header, list[Step]]:
     try:
         with path.open("rb") as file:
             lines = lines_of(file)
-            header = msgspec.json.decode(next(lines, b""), type=Header)
-            header.check()
-            people = set(header.people)
+            header = next(lines, b"")
+            msgspec.json.decode(header, type=_Version)
+            run = msgspec.json.decode(header, type=kind)
+            run.check()
+            people = set(run.people)
             for line in lines:
                 number += 1
                 for step in decode_steps([line]):
@@ -88,4 +96,5 @@ def read_run(path: Path) -> tuple[Header, list[Step]]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SettingsError) as error:
         problem = f"not a run of format {FORMAT}: {error} (line {number})"
         raise SettingsError(f"{path.name}: {problem}; give a file that Run.save wrote") from None
-    return header, trace
+    groups = {name: read_infinite(metrics) for name, metrics in run.group_metrics.items()}
+    return msgspec.structs.replace(run, trace=trace, metrics=read_infinite(run.metrics), group_metrics=groups)
