@@ -302,6 +302,28 @@ def test_each_session_by_polling_opens_anew() -> None:
     assert "sid" in old.poll(POLLING, None, 0.0).query
 
 
+@pytest.mark.parametrize("answer", [Answer(200, b"ok"), UNKNOWN], ids=["ended now", "had ended"])
+def test_a_session_that_can_be_recovered_is_ended_before_the_next_one_begins(answer: Answer) -> None:
+    """The server may not have noticed that its last poll was lost; then it recovers nothing."""
+    old = polling()
+    old.page(Answer(200, b'40{"sid":"s","pid":"P"}'))
+    unreached = old.for_connection()
+    assert unreached.poll(POLLING, "~P.3", 25.0).body == "1"
+    assert unreached.page(Answer(502)) is None
+    assert unreached.page(Answer(200, b"<html>a portal")) is None
+    new = unreached.for_connection()
+    ending = new.poll(POLLING, "~P.3", 25.0)
+    assert (ending.method, ending.query["sid"], ending.body) == ("POST", "S", "1")
+    assert new.page(answer) == Page(())
+    assert new.poll(POLLING, "~P.3", 25.0) == Request(
+        "GET", "/socket.io/", {"EIO": "4", "transport": "polling"}
+    )
+    new.page(Answer(200, OPEN.encode()))
+    (welcome,) = new.page(Answer(200, b'40{"sid":"s","pid":"P"}')).items
+    assert not welcome.resync
+    assert new.for_connection().poll(POLLING, "~P.3", 25.0).body == "1"
+
+
 def test_a_session_resumes_from_the_cursor_of_its_first_poll() -> None:
     http = polling()
     http.poll(POLLING, "~P.3", 25.0)

@@ -162,12 +162,13 @@ async def test_connection_state_recovery_resumes_a_session(
             ):
                 await ada.connect()
                 await bob.connect()
+                assert await (await bob.send("zero")).settled() is DeliveryState.ACKED  # He is in the room.
                 for text in ("one", "two"):
                     assert await (await ada.send(text)).settled() is DeliveryState.ACKED
-                await until(lambda: watch.texts == ["one", "two"])
+                await until(lambda: watch.texts == ["zero", "one", "two"])
                 proxy.reset()
                 assert await (await ada.send("three")).settled() is DeliveryState.ACKED
-                await until(lambda: watch.texts == ["one", "two", "three"])
+                await until(lambda: watch.texts == ["zero", "one", "two", "three"])
                 assert not watch.of("resync")
                 server.stop()
                 server.start()

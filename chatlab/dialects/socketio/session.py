@@ -23,6 +23,8 @@ MAX_PENDING_ACKS = 10_000
 """Maximum messages of a session whose acks are awaited."""
 MAX_ATTACHMENTS = 16
 """Maximum binary frames of a packet."""
+CLOSE = "1"
+"""The packet of Engine.IO that ends a session."""
 _read_json = msgspec.json.Decoder().decode
 _OWN_EVENTS = frozenset({"message", "connection", "resync", "unreadable", "overrun", "presence"})
 
@@ -58,6 +60,11 @@ class SocketIOSession:
         """The id of the Engine.IO session; "": it isn't open yet."""
         sid = self._opened.get("sid")
         return sid if isinstance(sid, str) else ""
+
+    @property
+    def recoverable(self) -> bool:
+        """Whether the server may recover it after its end."""
+        return bool(self._pid)
 
     def ask(self, config: TransportConfig, cursor: str | None) -> None:
         """Note what the connection is to resume from."""
@@ -129,7 +136,7 @@ class SocketIOSession:
                     raise TypeError("the session's sid is no text")
                 self._opened = opened
                 return (Reply(self._connect()),)
-            case "1":
+            case "1":  # CLOSE
                 return (Refused("the server closed the session"),)
             case "2":
                 return (ServerPing(),)
