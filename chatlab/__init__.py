@@ -64,74 +64,36 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": (
-        "ChatSendError",
-        "ConnectError",
-        "EventTooLarge",
-        "InvalidMessage",
-        "LoginRefused",
-        "OutboxFull",
-        "SettingsError",
-        "TryAgain",
+        "ChatSendError ConnectError EventTooLarge InvalidMessage LoginRefused OutboxFull SettingsError "
+        "TryAgain"
     ),
-    "studies.backoff_delays": ("backoff_delays",),
-    "experiment.compare": ("compare",),
-    "experiment.find": (
-        "Found",
-        "find",
-    ),
-    "experiment.fit": (
-        "Fitted",
-        "fit",
-    ),
-    "experiment.run": ("Run",),
-    "experiment.scenario": ("Scenario",),
-    "experiment.sweep": ("sweep",),
-    "experiment.worlds.runner": ("run",),
+    "studies.backoff_delays": "backoff_delays",
+    "experiment.compare": "compare",
+    "experiment.find": "Found find",
+    "experiment.fit": "Fitted fit",
+    "experiment.run": "Run",
+    "experiment.scenario": "Scenario",
+    "experiment.sweep": "sweep",
+    "experiment.worlds.runner": "run",
     "live.client.concrete_transports": (
-        "FallbackTransport",
-        "LongPollingTransport",
-        "SSETransport",
-        "ShortPollingTransport",
-        "WebSocketTransport",
+        "FallbackTransport LongPollingTransport SSETransport ShortPollingTransport WebSocketTransport"
     ),
-    "live.client.kinds": (
-        "make_config",
-        "make_transport",
-    ),
-    "live.client.matrix_login": ("MatrixLogin",),
-    "live.client.probe": (
-        "Probe",
-        "probe",
-    ),
-    "live.client.receipt": ("Receipt",),
-    "live.client.transport": ("ChatTransport",),
-    "live.server.embedded_server": ("EmbeddedServer",),
-    "live.server.store": ("StoreError",),
-    "messages": (
-        "ChatEvent",
-        "ChatMessage",
-        "ConnectionStatus",
-        "DeliveryState",
-        "OutgoingMessage",
-        "StatusChange",
-    ),
+    "live.client.kinds": "make_config make_transport",
+    "live.client.matrix_login": "MatrixLogin",
+    "live.client.probe": "Probe probe",
+    "live.client.receipt": "Receipt",
+    "live.client.transport": "ChatTransport",
+    "live.server.embedded_server": "EmbeddedServer",
+    "live.server.store": "StoreError",
+    "messages": "ChatEvent ChatMessage ConnectionStatus DeliveryState OutgoingMessage StatusChange",
     "settings": (
-        "FallbackConfig",
-        "HeartbeatConfig",
-        "LongPollingConfig",
-        "OutboxConfig",
-        "ReconnectConfig",
-        "SSEConfig",
-        "ShortPollingConfig",
-        "WebSocketConfig",
+        "FallbackConfig HeartbeatConfig LongPollingConfig OutboxConfig ReconnectConfig SSEConfig "
+        "ShortPollingConfig WebSocketConfig"
     ),
-    "transports.eventstream": (
-        "EventStreamParser",
-        "StreamEvent",
-    ),
-    "version": ("__version__",),
-    "widgets.chat_panel": ("ChatPanel",),
-    "widgets.side_by_side": ("SideBySide",),
+    "transports.eventstream": "EventStreamParser StreamEvent",
+    "version": "__version__",
+    "widgets.chat_panel": "ChatPanel",
+    "widgets.side_by_side": "SideBySide",
 }
 """Public names by module."""
 

@@ -39,36 +39,14 @@ if TYPE_CHECKING:
     from chatlab.sim.path import Impairment
 
 _HOMES = {
-    "experiment.fault_proxy": ("FaultProxy",),
+    "experiment.fault_proxy": "FaultProxy",
     "sim.faults": (
-        "AnyFault",
-        "Blocked",
-        "Buffering",
-        "Condition",
-        "ConnectionReset",
-        "Fault",
-        "Flapping",
-        "HalfOpen",
-        "HighLatency",
-        "HttpError",
-        "IdleTimeout",
-        "LastingFault",
-        "Loss",
-        "LowBandwidth",
-        "NetworkChange",
-        "NodeDown",
-        "NoPong",
-        "Outage",
-        "Partition",
-        "RollingRestart",
-        "ServerDown",
-        "ServerRestart",
-        "SlowServer",
-        "Suspended",
-        "Throttled",
+        "AnyFault Blocked Buffering Condition ConnectionReset Fault Flapping HalfOpen HighLatency "
+        "HttpError IdleTimeout LastingFault Loss LowBandwidth NetworkChange NodeDown NoPong Outage "
+        "Partition RollingRestart ServerDown ServerRestart SlowServer Suspended Throttled"
     ),
-    "sim.path": ("Impairment",),
-    "sim.fault_context": ("FaultContext",),
+    "sim.path": "Impairment",
+    "sim.fault_context": "FaultContext",
 }
 """Public names by module."""
 

@@ -9,14 +9,14 @@ from typing import Any
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, tuple[str, ...]]
+    package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the `__getattr__` and `__dir__` of a package; `homes` maps modules to the names in them.
+    """Return the `__getattr__` and `__dir__` of a package.
 
-    A module's path is relative to `chatlab`. Errors of the returned `__getattr__`: `AttributeError` for an
-    unknown name; those of the module's import.
+    `homes` maps modules, by their paths relative to `chatlab`, to the names in them, separated by spaces.
+    Errors of the returned `__getattr__`: `AttributeError` for an unknown name; those of the module's import.
     """
-    module_of = {name: module for module, names in homes.items() for name in names}
+    module_of = {name: module for module, names in homes.items() for name in names.split()}
 
     def get(name: str) -> Any:
         if name not in module_of:

@@ -15,9 +15,7 @@ from chatlab.lazy import lazy_names
 def package(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("example")
     monkeypatch.setitem(sys.modules, "example", module)
-    get, offered = lazy_names(
-        "example", {"errors": ("OutboxFull",), "messages": ("ChatMessage", "ChatEvent")}
-    )
+    get, offered = lazy_names("example", {"errors": "OutboxFull", "messages": "ChatMessage ChatEvent"})
     vars(module).update(__getattr__=get, __dir__=offered)
     return module
 

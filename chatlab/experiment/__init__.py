@@ -26,44 +26,19 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "experiment.align": ("Tolerance",),
-    "experiment.compare": (
-        "Comparison",
-        "Difference",
-        "tolerance_of",
-    ),
-    "experiment.library": (
-        "find_scenario",
-        "load_scenario",
-        "scenario_names",
-        "scenario_question",
-    ),
-    "experiment.spans": (
-        "FaultSpan",
-        "StatusSpan",
-    ),
-    "experiment.sweep": ("processes",),
+    "experiment.align": "Tolerance",
+    "experiment.compare": "Comparison Difference tolerance_of",
+    "experiment.library": "find_scenario load_scenario scenario_names scenario_question",
+    "experiment.spans": "FaultSpan StatusSpan",
+    "experiment.sweep": "processes",
     "sim.transport_settings": (
-        "FallbackSettings",
-        "LongPollingSettings",
-        "SSESettings",
-        "ShortPollingSettings",
-        "WebSocketSettings",
+        "FallbackSettings LongPollingSettings SSESettings ShortPollingSettings WebSocketSettings"
     ),
-    "experiment.worlds.wire_world": ("talk_on_wire",),
-    "sim.capacity": (
-        "Need",
-        "ServerConfig",
-    ),
-    "sim.groups": ("Group",),
-    "sim.latency": (
-        "LogNormal",
-        "NetworkConfig",
-    ),
-    "sim.people": (
-        "PeopleConfig",
-        "ScriptEntry",
-    ),
+    "experiment.worlds.wire_world": "talk_on_wire",
+    "sim.capacity": "Need ServerConfig",
+    "sim.groups": "Group",
+    "sim.latency": "LogNormal NetworkConfig",
+    "sim.people": "PeopleConfig ScriptEntry",
 }
 """Public names by module."""
 

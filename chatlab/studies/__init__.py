@@ -33,74 +33,24 @@ if TYPE_CHECKING:
     from chatlab.studies.survival import Absence, absences, kaplan_meier
 
 _HOMES = {
-    "studies.survival": (
-        "Absence",
-        "absences",
-        "kaplan_meier",
-    ),
-    "studies.backoff_delays": (
-        "Herd",
-        "herd_returns",
-    ),
+    "studies.survival": "Absence absences kaplan_meier",
+    "studies.backoff_delays": "Herd herd_returns",
     "studies.closed_forms": (
-        "Cost",
-        "datagram_alarm_after",
-        "detection_span",
-        "late_pong_share",
-        "long_poll_cost",
-        "push_cost",
-        "short_poll_cost",
+        "Cost datagram_alarm_after detection_span late_pong_share long_poll_cost push_cost short_poll_cost"
     ),
-    "studies.retry_storm": (
-        "Storm",
-        "collapse",
-        "compare_policies",
-    ),
-    "studies.contention": (
-        "Contest",
-        "compare_formulas",
-        "contend",
-    ),
-    "studies.exercise": ("Feedback",),
-    "studies.exercises": (
-        "EXERCISES",
-        "check",
-    ),
-    "studies.given_numbers": (
-        "NotANumber",
-        "read_number",
-    ),
-    "studies.guesses": (
-        "ChoiceQuestion",
-        "Judged",
-        "NumberQuestion",
-    ),
-    "studies.late_pongs": ("pong_delays",),
-    "studies.predictions": (
-        "PREDICTIONS",
-        "Prediction",
-    ),
-    "studies.live_record": ("LiveRecord",),
-    "studies.published_herds": (
-        "OUTAGES",
-        "RUSHES",
-        "RUSH_POLICIES",
-        "Return",
-        "Rush",
-        "outage",
-        "rush",
-    ),
-    "studies.read_cost": (
-        "Reading",
-        "read",
-    ),
-    "studies.recorded": ("RecordedScenario", "scenario_of"),
-    "studies.showcases": (
-        "SHOWCASES",
-        "Showcase",
-        "Shown",
-        "show",
-    ),
+    "studies.retry_storm": "Storm collapse compare_policies",
+    "studies.contention": "Contest compare_formulas contend",
+    "studies.exercise": "Feedback",
+    "studies.exercises": "EXERCISES check",
+    "studies.given_numbers": "NotANumber read_number",
+    "studies.guesses": "ChoiceQuestion Judged NumberQuestion",
+    "studies.late_pongs": "pong_delays",
+    "studies.predictions": "PREDICTIONS Prediction",
+    "studies.live_record": "LiveRecord",
+    "studies.published_herds": "OUTAGES RUSHES RUSH_POLICIES Return Rush outage rush",
+    "studies.read_cost": "Reading read",
+    "studies.recorded": "RecordedScenario scenario_of",
+    "studies.showcases": "SHOWCASES Showcase Shown show",
 }
 """Public names by module."""
 

@@ -44,47 +44,17 @@ if TYPE_CHECKING:
     from chatlab.transports.websocket import WebSocketMachine
 
 _HOMES = {
-    "transports.fallback": ("FallbackMachine",),
-    "transports.long_polling": (
-        "LongPollReceiver",
-        "LongPollingMachine",
-    ),
+    "transports.fallback": "FallbackMachine",
+    "transports.long_polling": "LongPollReceiver LongPollingMachine",
     "transports.machine": (
-        "Answered",
-        "Close",
-        "Closed",
-        "Connect",
-        "Deliver",
-        "Disconnect",
-        "Effect",
-        "Event",
-        "Failure",
-        "Fetch",
-        "Machine",
-        "Notify",
-        "OpenWebSocket",
-        "Opened",
-        "Ping",
-        "Pinged",
-        "Pong",
-        "Received",
-        "ReceivedBytes",
-        "Refuse",
-        "Send",
-        "SendBytes",
-        "Settle",
-        "Submit",
-        "Tick",
-        "Typing",
-        "Unencodable",
+        "Answered Close Closed Connect Deliver Disconnect Effect Event Failure Fetch Machine Notify "
+        "OpenWebSocket Opened Ping Pinged Pong Received ReceivedBytes Refuse Send SendBytes Settle "
+        "Submit Tick Typing Unencodable"
     ),
-    "transports.factory": ("make_machine",),
-    "transports.short_polling": (
-        "ShortPollReceiver",
-        "ShortPollingMachine",
-    ),
-    "transports.sse": ("SSEMachine",),
-    "transports.websocket": ("WebSocketMachine",),
+    "transports.factory": "make_machine",
+    "transports.short_polling": "ShortPollReceiver ShortPollingMachine",
+    "transports.sse": "SSEMachine",
+    "transports.websocket": "WebSocketMachine",
 }
 """Public names by module."""
 

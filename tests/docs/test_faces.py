@@ -77,7 +77,7 @@ def test_a_lazy_face_loads_what_type_checkers_see(face: str) -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    homes = {(f"chatlab.{home}", name) for home, names in module._HOMES.items() for name in names}
+    homes = {(f"chatlab.{home}", name) for home, names in module._HOMES.items() for name in names.split()}
     assert seen == homes
     assert sorted(module.__all__) == sorted(name for _, name in homes if name != "__version__")
 
