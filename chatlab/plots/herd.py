@@ -100,7 +100,7 @@ def plot_refused(shares: Mapping[str, float], *, ax: Axes | None = None) -> Axes
     ax.set_xlim(0, 1.12)
     ax.set_ylim(0.15 - len(shares), 1)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-    ax.set_yticks([-number for number in range(len(shares))], list(shares))
+    ax.set_yticks([LANE / 2 - number for number in range(len(shares))], list(shares))
     style_axes(
         ax,
         title="How many are refused?",
