@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from socket import SO_LINGER, SOL_SOCKET
 from time import monotonic
+from typing import Literal
 
 import pytest
 
@@ -40,37 +39,11 @@ from chatlab.sim.faults import (
     SlowServer,
     Suspended,
 )
+from tests.live.end import End
 from tests.live.watch import PATIENCE, PERSISTENT, Watch, until, websocket
 
 LONG = 3600.0
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-
-
-class End:
-    """One end of a TCP connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    def write(self, data: bytes) -> None:
-        self.writer.write(data)
-
-    async def read(self, count: int) -> bytes:
-        return await asyncio.wait_for(self.reader.readexactly(count), PATIENCE)
-
-    async def rest(self) -> bytes:
-        return await asyncio.wait_for(self.reader.read(), PATIENCE)
-
-    async def is_silent(self) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.reader.read(1), 0.1)
-            return False
-        return True
-
-    def reset(self) -> None:
-        self.writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
 
 
 class Pair:
@@ -342,10 +315,13 @@ async def chatting(
             yield proxy, watch
 
 
-async def test_A27_a_half_open_websocket_is_found_within_interval_and_timeout() -> None:
+@pytest.mark.parametrize("direction", ["up", "down"])
+async def test_A27_a_half_open_websocket_is_found_within_interval_and_timeout(
+    direction: Literal["up", "down"],
+) -> None:
     beat = HeartbeatConfig(interval=0.2, timeout=0.15)
     async with EmbeddedServer() as server, chatting(server, beat) as (proxy, watch):
-        proxy.inject(HalfOpen(at=0, duration=0.1))
+        proxy.inject(HalfOpen(at=0, duration=0.1, direction=direction))
         start = monotonic()
         await until(lambda: watch.waits)
         assert monotonic() - start < beat.interval + beat.timeout + 5.0

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
 import pytest
 
+from chatlab.experiment.fault_proxy import FaultProxy
+from chatlab.faults import ConnectionReset, Fault, HighLatency, IdleTimeout, LowBandwidth, ServerDown
 from chatlab.hub import HubConfig
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.messages import DeliveryState
@@ -22,7 +26,10 @@ MESSAGES = 15
 TROUBLE = 0.5
 """Seconds of the fault, while messages are sent."""
 
-Fault = Callable[[FlowProxy, Direction], Awaitable[None]]
+Network = AsyncIterator[tuple[str, Callable[[], Awaitable[None]]]]
+"""A proxy's URL, and a function that makes trouble there for a while."""
+Hostile = AbstractAsyncContextManager[tuple[str, Callable[[], Awaitable[None]]]]
+Trouble = Callable[[FlowProxy, Direction], Awaitable[None]]
 
 
 async def pause(seconds: float) -> None:
@@ -30,7 +37,7 @@ async def pause(seconds: float) -> None:
     await until(lambda: monotonic() - start >= seconds)
 
 
-def flow(**changes: float | bool) -> Fault:
+def flow(**changes: float | bool) -> Trouble:
     """Return a fault that changes the flow of one direction for a while. A peer that lost bytes must detect
     that itself."""
 
@@ -42,24 +49,6 @@ def flow(**changes: float | bool) -> Fault:
     return fault
 
 
-async def idle(proxy: FlowProxy, direction: Direction) -> None:
-    proxy.idle_timeout = 0.06
-    await pause(TROUBLE)
-    proxy.heal()
-
-
-async def resets(proxy: FlowProxy, direction: Direction) -> None:
-    for _ in range(5):
-        await pause(TROUBLE / 5)
-        proxy.reset()
-
-
-async def down(proxy: FlowProxy, direction: Direction) -> None:
-    await proxy.refuse()
-    await pause(TROUBLE)
-    await proxy.accept()
-
-
 async def cut_off(proxy: FlowProxy, direction: Direction) -> None:
     """Drop one direction silently, then reset: bytes under way are lost."""
     for _ in range(2):
@@ -69,9 +58,7 @@ async def cut_off(proxy: FlowProxy, direction: Direction) -> None:
         proxy.reset()
 
 
-FLOWS: dict[str, Fault] = {
-    "latency and jitter": flow(latency=0.03, jitter=0.1),
-    "bandwidth": flow(bandwidth=4000.0),
+FLOWS: dict[str, Trouble] = {
     "slicer": flow(slice_size=1),
     "timeout": flow(silent=True),
     "silence and reset": cut_off,
@@ -79,7 +66,14 @@ FLOWS: dict[str, Fault] = {
     "limit of 700 bytes": flow(limit=700),
     "limit of 2,000 bytes": flow(limit=2000),
 }
-WHOLE: dict[str, Fault] = {"idle timeout": idle, "reset_peer": resets, "down": down}
+SCENARIOS: dict[str, list[Fault]] = {
+    "latency and jitter": [HighLatency(at=0.0, duration=TROUBLE, latency=0.03, jitter=0.1)],
+    "bandwidth": [LowBandwidth(at=0.0, duration=TROUBLE, bandwidth=4000.0)],
+    "idle timeout": [IdleTimeout(at=0.0, duration=TROUBLE, timeout=0.06)],
+    "resets": [ConnectionReset(at=TROUBLE * number / 5) for number in range(1, 6)],
+    "down": [ServerDown(at=0.0, duration=TROUBLE)],
+}
+"""Faults of scenarios."""
 
 
 PATIENT: dict[str, Any] = {
@@ -97,24 +91,24 @@ PATIENT: dict[str, Any] = {
 """Settings of a transport with short time-outs and unlimited attempts."""
 
 
-async def talk(kind: str, server: EmbeddedServer, fault: Fault, direction: Direction) -> None:
-    """Exchange messages during the fault, between ada behind the proxy and bob, who connects to the server
+async def talk(kind: str, server: EmbeddedServer, hostile: Callable[[str], Hostile]) -> None:
+    """Exchange messages in a hostile network, between ada behind a proxy and bob, who connects to the server
     directly."""
-    async with FlowProxy(server.url) as proxy:
+    async with hostile(server.url) as (url_of_ada, trouble):
         ada, bob = (
             transport_of(kind, url, sender=sender, room=kind, **PATIENT)
-            for url, sender in ((proxy.rebase(server.url), "ada"), (server.url, "bob"))
+            for url, sender in ((url_of_ada, "ada"), (server.url, "bob"))
         )
         people = {"ada": (ada, Watch(ada)), "bob": (bob, Watch(bob))}
         await asyncio.gather(ada.connect(), bob.connect())
         try:
             receipts = [await ada.send("ada 0")]
             await receipts[0].settled()
-            trouble = asyncio.ensure_future(fault(proxy, direction))
+            troubled = asyncio.ensure_future(trouble())
             for number in range(1, MESSAGES):
                 receipts += [await ada.send(f"ada {number}"), await bob.send(f"bob {number}")]
                 await pause(0.03)
-            await trouble
+            await troubled
             states = {await receipt.settled() for receipt in receipts}
             assert states == {DeliveryState.ACKED}, kind
             expected = 2 * MESSAGES - 1
@@ -139,24 +133,39 @@ async def server() -> AsyncIterator[EmbeddedServer]:
         yield server
 
 
-async def everybody(server: EmbeddedServer, fault: Fault, direction: Direction) -> None:
-    """Subject all transports to the fault at the same time, each in a room and behind a proxy of its own."""
+async def everybody(server: EmbeddedServer, hostile: Callable[[str], Hostile]) -> None:
+    """Subject all transports to the same at the same time, each in a room and behind a proxy of its own."""
     async with asyncio.TaskGroup() as group:
         for kind in ALL:
-            group.create_task(talk(kind, server, fault, direction))
+            group.create_task(talk(kind, server, hostile))
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
-@pytest.mark.parametrize("fault", rows(FLOWS.values(), next(iter(FLOWS.values()))), ids=FLOWS)
+@pytest.mark.parametrize("trouble", rows(FLOWS.values(), next(iter(FLOWS.values()))), ids=FLOWS)
 async def test_A83_nothing_is_lost_doubled_or_misplaced_whatever_happens_to_a_direction(
-    server: EmbeddedServer, fault: Fault, direction: Direction
+    server: EmbeddedServer, trouble: Trouble, direction: Direction
 ) -> None:
-    await everybody(server, fault, direction)
+    @asynccontextmanager
+    async def hostile(url: str) -> Network:
+        async with FlowProxy(url) as proxy:
+            yield proxy.rebase(url), partial(trouble, proxy, direction)
+
+    await everybody(server, hostile)
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("fault", WHOLE.values(), ids=WHOLE)
+@pytest.mark.parametrize("faults", SCENARIOS.values(), ids=SCENARIOS)
 async def test_A83_nothing_is_lost_doubled_or_misplaced_whatever_happens_to_connections(
-    server: EmbeddedServer, fault: Fault
+    server: EmbeddedServer, faults: list[Fault]
 ) -> None:
-    await everybody(server, fault, "both")
+    @asynccontextmanager
+    async def hostile(url: str) -> Network:
+        async with FaultProxy(url) as proxy:
+
+            async def trouble() -> None:
+                proxy.play(faults)
+                await pause(TROUBLE)
+
+            yield proxy.rebase(url), trouble
+
+    await everybody(server, hostile)
