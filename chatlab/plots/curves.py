@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from msgspec.structs import replace
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.percentiles import describe_share
@@ -94,7 +95,7 @@ def plot_rates(runs: Runs, *, of: Sequence[str] = ("attempts", "requests"), ax: 
     """Draw the number of connection attempts and requests of all people in each second.
 
     `of` selects other series of the runs, such as "sent" or "delivered". Series that a run doesn't have, or
-    that are 0 throughout, are left out. The faults are those of the first run.
+    that are 0 throughout, are left out. Faults are drawn as `common_faults` says.
 
     Errors: `SettingsError` if there is nothing to draw.
     """
@@ -109,7 +110,7 @@ def plot_rates(runs: Runs, *, of: Sequence[str] = ("attempts", "requests"), ax: 
     if not lines:
         known = ", ".join(dict.fromkeys(series for _, run in named for series in run.series))
         raise SettingsError(f"nothing to draw: {', '.join(of)} are 0 in all runs; their series are {known}")
-    ax = draw_series(lines, named[0][1], ax)
+    ax = draw_series(lines, common_faults(run for _, run in named), ax)
     what = present[0] if len(present) == 1 else "count"
     style_axes(
         ax, title="How much load does the server get?", note=" ", x="time (s)", y=f"{what} in each second"
@@ -126,7 +127,7 @@ _QUEUES = {
 def plot_queue(runs: Runs, *, of: Literal["queue", "work"] = "queue", ax: Axes | None = None) -> Axes:
     """Draw each second's maximum of connections in the accept queue, or of pending `work`.
 
-    The faults are those of the first run.
+    Faults are drawn as `common_faults` says.
 
     Errors: `SettingsError` for an unknown `of`, or if no run has that series.
     """
@@ -136,7 +137,7 @@ def plot_queue(runs: Runs, *, of: Literal["queue", "work"] = "queue", ax: Axes |
     lines = {name: run.series[of] for name, run in named if of in run.series}
     if not lines:
         raise SettingsError(f"nothing to draw: the runs' series have no {of!r}")
-    ax = draw_series(lines, named[0][1], ax)
+    ax = draw_series(lines, common_faults(run for _, run in named), ax)
     title, counted = _QUEUES[of]
     style_axes(ax, title=title, note=" ", x="time (s)", y=counted)
     return ax
@@ -152,14 +153,29 @@ def _line_name(name: str, series: str, runs: int, of: int) -> str:
     return name if of == 1 else f"{name}: {series}"
 
 
-def draw_series(lines: Mapping[str, Sequence[int]], first: Run, ax: Axes | None) -> Axes:
-    """Draw counts of each second as steps, on top of the first run's faults."""
+def common_faults(runs: Iterable[Run]) -> list[FaultSpan]:
+    """Return the faults that begin at the same time in all runs; if their ends differ, as moments."""
+    first, *others = (run.faults for run in runs)
+    common = []
+    for fault in first:
+        same = [
+            [span for span in faults if (span.kind, span.start) == (fault.kind, fault.start)]
+            for faults in others
+        ]
+        if all(same):
+            equal = all(any(span.end == fault.end for span in spans) for spans in same)
+            common.append(fault if equal else replace(fault, end=fault.start))
+    return common
+
+
+def draw_series(lines: Mapping[str, Sequence[int]], faults: Iterable[FaultSpan], ax: Axes | None) -> Axes:
+    """Draw counts of each second as steps, on top of the faults."""
     ax = new_axes(left=15.0) if ax is None else ax
     longest = max(map(len, lines.values()))
     top = max(map(max, lines.values()))
     ax.set_xlim(0, longest)
     ax.set_ylim(0, 1.25 * top or 1.0)
-    shade(ax, first.faults)
+    shade(ax, faults)
     for number, (name, counts) in enumerate(lines.items()):
         style = look(number)
         ax.step(

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from chatlab.errors import SettingsError
-from chatlab.plots.style import INK, SMALL, grid, look, new_axes, steps, style_axes
+from chatlab.plots.style import INK, SMALL, UNDERLAY, grid, look, new_axes, steps, style_axes
 from chatlab.studies.closed_forms import detection_span, late_pong_share
 
 BARS = 20
@@ -75,7 +75,7 @@ def plot_alarms(
 
     Errors: `SettingsError` if `loss` is not a share.
     """
-    ax = new_axes(left=14.0) if ax is None else ax
+    ax = new_axes(left=18.0) if ax is None else ax
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.minorticks_off()
@@ -86,7 +86,7 @@ def plot_alarms(
         ax.axhline(lost, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
         ax.annotate(
             "datagrams lost for good", (LONGEST, lost), (-2, 2), textcoords="offset points", fontsize=SMALL,
-            color=INK, ha="right", va="bottom",
+            color=INK, ha="right", va="bottom", bbox=UNDERLAY,
         )  # fmt: skip
     ax.plot(times, np.maximum(least, RAREST / 10), color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
     if len(pongs):
@@ -104,7 +104,7 @@ def plot_alarms(
         title="How late is a pong?",
         note=f"{100 * loss:.3g} % lost"
         + ("; solid: simulated, dashed: closed form" if len(pongs) else " on each way; dashed: closed form"),
-        x="later than (s)",
-        y="pongs",
+        x="later than (s), logarithmic",
+        y="share of the pongs",
     )
     return ax

@@ -86,7 +86,7 @@ def plot_node_connections(run: Run, *, ax: Axes | None = None) -> Axes:
     style_axes(
         ax,
         title="How full are the nodes?",
-        note="named: the fullest and the emptiest at the end",
+        note="a line for each node; named: the fullest and the emptiest at the end",
         x="time (s)",
         y="connections",
     )

@@ -54,7 +54,7 @@ def plot_polling(
     pushed = Cost(floor, push_cost(delay).latency, delay)
     polled, held = short_poll_cost(rate, interval, delay), long_poll_cost(rate, hold, delay)
     for name, cost, style, offset in (
-        ("push: none", pushed, push, (8, 4)),
+        ("push: no requests", pushed, push, (8, 4)),
         (f"long poll, {hold:g} s", held, long, (8, -14) if _overlaps_label(polled, held) else (8, 4)),
         (f"short poll, {interval:g} s", polled, short, (8, 4) if interval < LONGEST / 4 else (-8, -14)),
     ):

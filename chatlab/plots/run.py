@@ -49,7 +49,9 @@ def fitting(run: Run) -> str:
 def plot_crowd(run: Run, *, ax: Axes | None = None) -> Axes:
     """Draw the attempts to connect of each second, and on the right axis the people connected at its end."""
     ax = draw_series(
-        {"attempts": run.series["attempts"]}, run, new_axes(left=15.0, right=15.0) if ax is None else ax
+        {"attempts": run.series["attempts"]},
+        run.faults,
+        new_axes(left=15.0, right=15.0) if ax is None else ax,
     )
     style_axes(ax, title="When do they come back?", note=" ", x="time (s)", y="attempts in each second")
     right = ax.twinx()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 from msgspec import Struct
@@ -22,7 +23,8 @@ class Feedback(Struct, frozen=True):
     def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
         """Return the text for a notebook."""
         mark = {True: "\u2713 ", False: "\u2717 ", None: ""}[self.right]
-        return {"text/plain": f"{mark}{self.text}", "text/html": f"<p>{mark}{html.escape(self.text)}</p>"}
+        shown = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(self.text))
+        return {"text/plain": f"{mark}{self.text}", "text/html": f"<p>{mark}{shown}</p>"}
 
 
 class Exercise(Struct, frozen=True):

@@ -30,9 +30,12 @@ EXERCISES: dict[str, Exercise] = {
         },
     ),
     "heartbeats": Exercise(
-        NumberQuestion(7, "times", within=0),
-        "At which times is it sent, within the 10 s?",
-        {6.0: "The first transmission can be lost too. When is it sent for the third time?"},
+        NumberQuestion(7, "transmissions", within=0),
+        "At which times is the ping sent, within the 10 s?",
+        {
+            6.0: "The first transmission can be lost too. When are the second and the third one sent?",
+            8.0: "Is the eighth one sent within the 10 s?",
+        },
     ),
     "outbox": Exercise(
         NumberQuestion(123, "messages", within=0),
@@ -43,7 +46,13 @@ EXERCISES: dict[str, Exercise] = {
     "polling": Exercise(
         NumberQuestion(0.335, "messages a second", within=0.025),
         "When does one poll bring more than one message?",
-        {3.0: "That is the interval in seconds. How many messages a second is one in each interval?"},
+        {
+            3.0: "That is the interval in seconds. How many messages a second is one in each interval?",
+            0.2: "At that rate, the one above, short polling makes 1.67 requests for each.",
+            0.3: "That is near: there it makes 1.11 requests for each.",
+            1.0: "That is the number of requests. Which rate makes 1/(3 · rate) equal to it?",
+            5.0: "That is the seconds between two messages above.",
+        },
     ),
     "herd": Exercise(
         NumberQuestion(25, "seconds", within=0.1), "Nobody connects faster than the server accepts."
@@ -69,7 +78,13 @@ EXERCISES: dict[str, Exercise] = {
         "Did the server ever say that it has the message?",
     ),
     "deploy": Exercise(
-        NumberQuestion(22.5, "seconds", within=2.5), "Divide a node's people by what the service bears."
+        NumberQuestion(22.5, "seconds", within=2.5),
+        "Divide a node's people by what the service bears.",
+        {
+            200.0: "That is for all nodes. Only one is drained at a time.",
+            2.0: "Each node holds 10,000 people, not all nodes together.",
+            30.0: "That keeps the bound with room to spare. How many are needed on average?",
+        },
     ),
     "incident": Exercise(
         NumberQuestion(8, "seconds", within=0.1),

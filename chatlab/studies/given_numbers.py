@@ -22,6 +22,8 @@ _SECONDS = {
 }
 """Units of time in seconds."""
 _PER_CENT = ("%", "percent", "per cent")
+_RATE = re.compile(r"(?P<what>.*?)\s*(?:/|\bper\b|\ban?\b)\s*(?P<time>\w+)")
+"""A unit such as "messages a second", "messages per minute" or "/s"."""
 _SIGNS = str.maketrans({"−": "-", "⁄": "/"})
 _SHOWN = 40
 """Maximum characters of a value that an error quotes."""
@@ -72,8 +74,11 @@ def _read_text(given: str, unit: str) -> float:
     parts = _TEXT.fullmatch(text)
     if parts is None or not parts[1].strip():
         raise NotANumber(f"{quote_given(given)} isn't a number alone. Write digits only, for example `10`.")
-    number = _read_digits(given, re.sub(r",(?=\d)", ".", parts[1].strip()))
-    return number * _factor(given, parts[2].strip().rstrip(".").lower(), unit)
+    digits, written = parts[1].strip(), parts[2].strip().rstrip(".").lower()
+    if digits.endswith("/") and written:  # "0.5/s"
+        digits, written = digits[:-1].rstrip(), f"/{written}"
+    number = _read_digits(given, re.sub(r",(?=\d)", ".", digits))
+    return number * _factor(given, written, unit)
 
 
 def _read_digits(given: str, digits: str) -> float:
@@ -89,13 +94,15 @@ def _read_digits(given: str, digits: str) -> float:
 
 def _factor(given: str, written: str, unit: str) -> float:
     """Return the factor from the unit that was written to the wanted one."""
-    if written in ("", unit, _singular(unit)):
+    if written in ("", unit, singular(unit)):
         return 1.0
+    if rate := _rate_factor(written, unit):
+        return rate
     if written in _PER_CENT:
         if unit and unit not in _PER_CENT:
             raise NotANumber(f"{quote_given(given)} is a share. Write the number of {unit}.")
         return 1.0 if unit else 0.01
-    factor, wanted = _SECONDS.get(_singular(written)), _SECONDS.get(_singular(unit))
+    factor, wanted = _SECONDS.get(singular(written)), _SECONDS.get(singular(unit))
     if factor is None or wanted is None:
         wish = f"Write the number of {unit}." if unit else "Write the number alone."
         raise NotANumber(
@@ -104,7 +111,17 @@ def _factor(given: str, written: str, unit: str) -> float:
     return factor / wanted
 
 
-def _singular(unit: str) -> str:
+def _rate_factor(written: str, unit: str) -> float | None:
+    """Return the factor from the rate that was written to the wanted one; None if one isn't a rate."""
+    rate, wanted = _RATE.fullmatch(written), _RATE.fullmatch(unit)
+    if not rate or not wanted or rate["what"] not in ("", wanted["what"], singular(wanted["what"])):
+        return None
+    seconds, per = _SECONDS.get(singular(rate["time"])), _SECONDS.get(singular(wanted["time"]))
+    return per / seconds if seconds and per else None
+
+
+def singular(unit: str) -> str:
+    """Return the name of one of a unit: "second" of "seconds"."""
     return unit[:-1] if len(unit) > 2 and unit.endswith("s") else unit
 
 

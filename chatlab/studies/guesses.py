@@ -12,7 +12,7 @@ from math import inf, isfinite
 from typing import NamedTuple
 
 from chatlab.errors import SettingsError
-from chatlab.studies.given_numbers import NotANumber, quote_given, read_number
+from chatlab.studies.given_numbers import NotANumber, quote_given, read_number, singular
 from chatlab.text import quoted
 from chatlab.transports.eventstream import EventStreamParser
 
@@ -69,7 +69,7 @@ class NumberQuestion:
 
     def show(self, number: float) -> str:
         """Return a number with its unit, as people read it."""
-        unit = f"{'' if self.unit in ('', '%') else ' '}{self.unit}"
+        unit = f"{'' if self.unit in ('', '%') else ' '}{singular(self.unit) if number == 1 else self.unit}"
         return f"{shown_number(number)}{unit if isfinite(number) else ''}"
 
     def _words(self, guess: float, off: float, right: bool) -> str:

@@ -116,6 +116,7 @@ test("without a kernel it says so", () => {
 
 test("labels name the unit", () => {
   assert.deepEqual(["", "s", "attempts"].map(labelText), ["Your guess", "Your guess, in seconds", "Your guess, in attempts"]);
+  assert.equal(labelText("times"), "Your guess: how many times?");
 });
 
 test("cleanup leaves no listener and no node", () => {

@@ -116,6 +116,20 @@ def test_faults_are_behind_the_curves_and_named(busy: Run) -> None:
     assert {"server down", "connection reset"} <= {text.get_text() for text in ax.texts}
 
 
+def test_of_several_runs_only_common_faults_are_drawn(busy: Run) -> None:
+    down, reset = busy.scenario.faults
+    for first, lines, areas in (
+        (down, [10, 30], 1),
+        (ServerDown(at=10.0, duration=9.0), [10, 30], 0),
+        (ServerDown(at=12.0, duration=3.0), [30], 0),
+    ):
+        runs = {"one": busy, "other": replace(busy, scenario=busy.scenario.replace(faults=(first, reset)))}
+        for ax in (plot_rates(runs), plot_queue(runs)):
+            drawn = [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "fault"]  # type: ignore[index]
+            assert drawn == lines
+            assert len([patch for patch in ax.patches if patch.get_gid() == "fault"]) == areas
+
+
 @pytest.mark.slow
 def test_no_texts_overlap(busy: Run) -> None:
     for ax in (plot_rates(busy, of=("sent", "delivered")), plot_latency({"one": busy, "two": busy})):

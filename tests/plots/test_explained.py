@@ -121,6 +121,18 @@ def test_late_pongs_are_a_share_of_all_beside_the_closed_form_and_the_datagrams(
     assert texts(ax)[:2] == ["datagrams lost for good", "timeout"]
 
 
+@pytest.mark.slow
+def test_the_axes_are_labelled_within_the_figure() -> None:
+    for ax in (plot_detection([12.0, 25.0], 30.0, 10.0), plot_alarms(10.0, 0.2), plot_polling(0.2)):
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        figure.draw_without_rendering()
+        for label in (ax.xaxis.label, ax.yaxis.label):
+            box = label.get_window_extent()
+            assert label.get_text()
+            assert min(box.x0, box.y0) >= 0, label.get_text()
+
+
 def test_without_loss_no_datagram_is_lost_either() -> None:
     ax = plot_alarms(10.0, 0.0)
     assert texts(ax)[0] == "timeout"
@@ -141,7 +153,7 @@ def test_the_marks_lie_where_the_closed_forms_say() -> None:
     }
     short, long = short_poll_cost(0.2, 5.0, 0.05), long_poll_cost(0.2, 20.0, 0.05)
     assert {(short.latency, short.requests), (long.latency, long.requests), (2.5, 1.1)} <= marks
-    assert {"short poll, 5 s", "long poll, 20 s", "push: none", "0.3 s"} <= set(texts(ax))
+    assert {"short poll, 5 s", "long poll, 20 s", "push: no requests", "0.3 s"} <= set(texts(ax))
     assert "crosses" in texts(ax)[-1]
     assert "crosses" not in texts(plot_polling(0.2))[-1]
 

@@ -14,10 +14,10 @@ FORGERY = "hi\n\nevent: typing\ndata: admin"
 RIGHT: dict[str, list[object]] = {
     "start": [5, "5", "5,0", "5 s", "5000 ms", 5.44],
     "backoff": [10, "10 seconds", 9.9],
-    "heartbeats": [7, "7", "7 times"],
+    "heartbeats": [7, "7", "7 transmissions"],
     "outbox": [123, "123 messages"],
     "event streams": [FORGERY, "\r\revent: typing\rdata: admin", "\n\ndata: admin\nevent: typing"],
-    "polling": [1 / 3, "1/3", "0.33", "0,333"],
+    "polling": [1 / 3, "1/3", "0.33", "0,333", "1/3 messages per second", "20 a minute", "0.33/s"],
     "herd": [25, "25 s"],
     "proxies": [30, "30 s", "1/2 min"],
     "transports": [80, "80 ms", "0.08 s"],
@@ -34,14 +34,14 @@ WRONG: dict[str, list[object]] = {
     "heartbeats": [1, 2, 6, 8, 6.9],
     "outbox": [100, 120, 122, 124, 150],
     "event streams": ["hi", "event: typing\ndata: admin", "\n\nevent: typing\ndata: ada"],
-    "polling": [0.25, 0.5, 1, 3],
+    "polling": [0.2, 0.25, 0.3, 0.5, 1, 3, 5, "20/s"],
     "herd": [10, 24, 50],
     "proxies": [10, 15, 29, 31, 60],
     "transports": [40, 70, 90, 160],
     "fidelity": [0.00125, 1, 2.5, 5],
     "seed": [0, 33, 90, 200],
     "your own server": ["acked", "queued", "failed"],
-    "deploy": [10, 19, 30, 200],
+    "deploy": [2, 10, 19, 30, 200],
     "incident": [0.125, 5, 7, 10, 40, 5000],
     "loss": [1, 3, 4, 6, 8, 15],
 }
@@ -95,4 +95,5 @@ def test_a_notebook_shows_the_text_escaped() -> None:
     assert "<b>" not in bundle["text/html"]
     assert "&lt;b&gt;" in bundle["text/html"]
     assert check("start", 5)._repr_mimebundle_()["text/plain"] == "✓ Right: 5 seconds."
-    assert check("start", None)._repr_mimebundle_()["text/plain"].startswith("Put your answer")
+    assert check("start", None)._repr_mimebundle_()["text/plain"].startswith("Put your answer into `answer`")
+    assert "into <code>answer</code>, and" in check("start", None)._repr_mimebundle_()["text/html"]

@@ -79,6 +79,12 @@ def test_ten_seconds_in_many_spellings(written: object) -> None:
         ("0.08 s", "milliseconds", 80),
         ("1 message", "messages", 1),
         ("7 times", "times", 7),
+        ("1/3 messages per second", "messages a second", 1 / 3),
+        ("0.33/s", "messages a second", 0.33),
+        ("1 message a second", "messages a second", 1),
+        ("20 a minute", "messages a second", 1 / 3),
+        ("20 messages / min", "messages a second", 1 / 3),
+        ("1/3 / s", "messages a second", 1 / 3),
     ],
 )
 def test_numbers_of_other_units(written: str, unit: str, number: float) -> None:
@@ -124,6 +130,22 @@ def test_what_is_no_number_gets_a_sentence(written: object, says: str) -> None:
     assert says in text
     assert text.endswith(".")
     assert len(text) < 200
+
+
+@pytest.mark.parametrize(
+    ("written", "unit"),
+    [
+        ("3 apples a second", "messages a second"),
+        ("3 a fortnight", "messages a second"),
+        ("3 a second", "messages a fortnight"),
+        ("3 a second", "messages"),
+        ("3 seconds", "messages a second"),
+        ("3/s", ""),
+    ],
+)
+def test_a_rate_of_something_else_is_refused(written: str, unit: str) -> None:
+    with pytest.raises(NotANumber, match="which isn't known here"):
+        read_number(written, unit)
 
 
 def test_without_a_unit_a_unit_is_refused() -> None:

@@ -46,6 +46,12 @@ def test_what_is_near_enough_by_itself() -> None:
         whole.judge("6.3")
 
 
+def test_one_of_a_unit_is_in_the_singular() -> None:
+    assert NumberQuestion(2, "times").judge("1").guess == "1 time"
+    assert NumberQuestion(2, "times").judge("2").guess == "2 times"
+    assert NumberQuestion(2, "s").judge("1").guess == "1 s"
+
+
 def test_an_answer_that_never_comes() -> None:
     question = NumberQuestion(inf, "s")
     assert question.judge("never").right

@@ -52,16 +52,16 @@ def explore_heartbeat() -> Explorer:
 
 def _answer(reusable: ReusableFigure, interval: float, timeout: float, idle: float, loss: float) -> Answer:
     heartbeat = HeartbeatConfig(interval=interval, timeout=timeout)
-    lanes = {"beats": _proxied(heartbeat, idle), "none": _proxied(HeartbeatConfig(enabled=False), idle)}
+    lanes = {"with": _proxied(heartbeat, idle), "without": _proxied(HeartbeatConfig(enabled=False), idle)}
     left, middle, right = reusable.row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
     soonest, latest = detection_span(interval, timeout)
     plot_detection(_noticed(heartbeat), interval, timeout, ax=left)
     pongs = _pongs(loss / 100)
     plot_alarms(soonest, loss / 100, delay=DELAY, pongs=pongs, ax=middle)
     plot_statuses(lanes, ax=right)
-    title = f"Idle behind a proxy ({idle:.3g} s)"
+    title = f"With and without, behind a proxy ({idle:.3g} s)"
     right.set_title(title, loc="left", y=1.0, fontsize=TITLE, fontweight="bold", color=INK, pad=13)
-    cuts = sum(span.status is ConnectionStatus.RECONNECTING for span in lanes["beats"])
+    cuts = sum(span.status is ConnectionStatus.RECONNECTING for span in lanes["with"])
     minutes = f"{QUIET / 60:.0f} minutes"
     return Answer(
         figure_of(left),
@@ -86,9 +86,7 @@ def _alarms(pongs: Sequence[float], interval: float, wait: float, loss: float) -
         )
     least = interval / late_pong_share(wait, loss / 100, DELAY)
     often = f"about every {_span(least)}" if least < SELDOM else "less than once in a billion years"
-    return (
-        lost.format("the latest", f"takes {max(pongs):.2g} s") + f"by TCP's least time-outs, {alarm} {often}."
-    )
+    return lost.format("the latest", f"takes {max(pongs):.2g} s") + f"by the closed form, {alarm} {often}."
 
 
 def _transport(heartbeat: HeartbeatConfig) -> WebSocketSettings:

@@ -9,6 +9,7 @@ let forms = 0;
 
 /** Returns the label of the field, with the unit of the answer. */
 export function labelText(unit) {
+  if (unit === "times") return "Your guess: how many times?";
   return unit ? `Your guess, in ${visibleLine(UNITS[unit] ?? unit)}` : "Your guess";
 }
 
