@@ -7,7 +7,8 @@ assert min(noticed) >= 10.0
 assert max(noticed) <= 40.1
 assert abs(mean(noticed) - 25.0) < 2.5
 assert max(pongs[0.01]) < max(pongs[0.05]) < 10
-assert 0 < sum(seconds > 10 for seconds in pongs[0.2]) / len(pongs[0.2]) < 0.01
+assert 1 / 1_000 < sum(seconds > 10 for seconds in pongs[0.2]) / len(pongs[0.2]) < 1 / 600
+assert 0.08 < sum(seconds > 1 for seconds in pongs[0.2]) / len(pongs[0.2]) < 0.12
 assert all(
     sum(pong > late for pong in seconds) / len(seconds) >= 0.8 * late_pong_share(late, loss, 0.04)
     for loss, seconds in pongs.items()
