@@ -1,4 +1,4 @@
-"""Numbers as people write them: `10`, "10 s", "10,5", "1/3", "50 %"."""
+"""Numbers as people write them: `10`, "10 s", "10,5", "1/3", "50 %", "twice"."""
 
 from __future__ import annotations
 
@@ -32,6 +32,19 @@ _THOUSANDS = re.compile(r"(?<![\d.,])([-+]?[1-9]\d{0,2}(?:[,_' ]\d{3})+)(?![\d,]
 _TEXT = re.compile(
     r"(?:about |circa |ca\. |~|≈|=)?\s*([^a-z%]*(?:e[-+]?\d+)?)\s*(.*)", re.ASCII | re.IGNORECASE | re.DOTALL
 )
+_TO_TEN = "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"
+_WORDS = {
+    "none": "0",
+    "zero": "0",
+    "once": "1 times",
+    "twice": "2 times",
+    "thrice": "3 times",
+    "eleven": "11",
+    "twelve": "12",
+    **{word: str(number) for number, word in enumerate(_TO_TEN, 1)},
+}
+"""Numbers in words, in digits."""
+_IN_WORDS = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE)
 
 
 class NotANumber(ValueError):
@@ -41,8 +54,8 @@ class NotANumber(ValueError):
 def read_number(given: object, unit: str = "") -> float:
     """Return the number that a person wrote, in `unit`, such as "seconds", "milliseconds" or "messages".
 
-    A text may have a decimal comma, thousands separators, a fraction, a per cent sign and a unit. A list of
-    one number counts as that number.
+    A text may have a decimal comma, thousands separators, a fraction, a per cent sign and a unit. It may be a
+    word up to "twelve", or "once", "twice", "thrice". A list of one number counts as that number.
 
     Errors: `NotANumber`.
     """
@@ -70,6 +83,7 @@ def _convert(given: object) -> float:
 
 def _read_text(given: str, unit: str) -> float:
     plain = normalize("NFKC", given).strip().translate(_SIGNS)
+    plain = _IN_WORDS.sub(lambda found: _WORDS[found[0].lower()], plain, count=1)
     text = _THOUSANDS.sub(lambda found: re.sub(r"[^\d+-]", "", found[1]), plain)
     parts = _TEXT.fullmatch(text)
     if parts is None or not parts[1].strip():
@@ -94,7 +108,7 @@ def _read_digits(given: str, digits: str) -> float:
 
 def _factor(given: str, written: str, unit: str) -> float:
     """Return the factor from the unit that was written to the wanted one."""
-    if written in ("", unit, singular(unit)):
+    if written in ("", unit, singular(unit)) or (written == "times" and not unit):
         return 1.0
     if rate := _rate_factor(written, unit):
         return rate

@@ -13,8 +13,8 @@ FORGERY = "hi\n\nevent: typing\ndata: admin"
 
 RIGHT: dict[str, list[object]] = {
     "start": [5, "5", "5,0", "5 s", "5000 ms", 5.44],
-    "backoff": [10, "10 seconds", 9.9],
-    "heartbeats": [7, "7", "7 transmissions"],
+    "backoff": [10, "10 seconds", "ten seconds", 9.9],
+    "heartbeats": [7, "7", "7 transmissions", "seven"],
     "outbox": [123, "123 messages"],
     "event streams": [FORGERY, "\r\revent: typing\rdata: admin", "\n\ndata: admin\nevent: typing"],
     "polling": [1 / 3, "1/3", "0.33", "0,333", "1/3 messages per second", "20 a minute", "0.33/s"],
@@ -45,7 +45,7 @@ WRONG: dict[str, list[object]] = {
     "incident": [0.125, 5, 7, 10, 40, 5000],
     "loss": [1, 3, 4, 6, 8, 15],
 }
-ODD: list[object] = ["", "ten", -1, "-1", True, [1, 2], {}, float("nan"), 1j, b"x", object(), "x" * 1000]
+ODD: list[object] = ["", "soon", -1, "-1", True, [1, 2], {}, float("nan"), 1j, b"x", object(), "x" * 1000]
 
 
 def test_every_exercise_is_tried_here() -> None:

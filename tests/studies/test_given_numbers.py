@@ -45,6 +45,9 @@ class Hostile:
         "~10 s",
         "≈ 10",
         "= 10",
+        "ten",
+        "Ten seconds",
+        "about ten s",
         "1e1",
         "+10",
         "１０",
@@ -85,6 +88,15 @@ def test_ten_seconds_in_many_spellings(written: object) -> None:
         ("20 a minute", "messages a second", 1 / 3),
         ("20 messages / min", "messages a second", 1 / 3),
         ("1/3 / s", "messages a second", 1 / 3),
+        ("once", "times", 1),
+        ("Twice.", "times", 2),
+        ("about twice", "times", 2),
+        ("thrice", "times", 3),
+        ("three times", "times", 3),
+        ("twice", "", 2),
+        ("none", "messages", 0),
+        ("zero", "s", 0),
+        ("twelve", "", 12),
     ],
 )
 def test_numbers_of_other_units(written: str, unit: str, number: float) -> None:
@@ -94,7 +106,12 @@ def test_numbers_of_other_units(written: str, unit: str, number: float) -> None:
 @pytest.mark.parametrize(
     ("written", "says"),
     [
-        ("ten", "'ten' isn't a number alone. Write digits only"),
+        ("soon", "'soon' isn't a number alone. Write digits only"),
+        ("twice", "'twice' ends in 'times', which isn't known here. Write the number of seconds"),
+        ("five or six", "'five or six' ends in 'or six'"),
+        ("twenty one", "isn't a number alone"),
+        ("one hundred", "ends in 'hundred'"),
+        ("tens", "isn't a number alone"),
         ("", "'' isn't a number alone"),
         ("answer = 5", "isn't a number alone. Write digits only"),
         ("5 apples", "'5 apples' ends in 'apples', which isn't known here. Write the number of seconds"),
@@ -121,7 +138,7 @@ def test_numbers_of_other_units(written: str, unit: str, number: float) -> None:
         (Hostile(), "A value of the type Hostile isn't a number"),
         ([[5]], "[5] is a list"),
     ],
-    ids=range(26),
+    ids=range(31),
 )
 def test_what_is_no_number_gets_a_sentence(written: object, says: str) -> None:
     with pytest.raises(NotANumber) as raised:
