@@ -14,7 +14,8 @@ from msgspec import Struct
 from chatlab.errors import SettingsError
 from chatlab.experiment.answer.phrases import seconds
 from chatlab.experiment.bounds import Bound, read_bounds
-from chatlab.experiment.effect import check_effect, value_at
+from chatlab.experiment.effect import check_effect
+from chatlab.experiment.effect_rules import value_at
 from chatlab.experiment.progress import progress_bar
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.search import Result, Search

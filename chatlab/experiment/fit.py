@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.cells import Cell, cells_of
-from chatlab.experiment.effect import check_effect, without_effect
+from chatlab.experiment.effect import check_effect
+from chatlab.experiment.effect_rules import without_effect
 from chatlab.experiment.fit_answer import answer, explains_nothing
 from chatlab.experiment.fit_search import FitSearch, Point
 from chatlab.experiment.likeness import Array, Candidate, exclusion, possible

@@ -13,9 +13,8 @@ from chatlab.experiment.effect import (
     changes_without_effect,
     describe_choices,
     faults_without_effect,
-    value_at,
-    without_effect,
 )
+from chatlab.experiment.effect_rules import value_at, without_effect
 from chatlab.experiment.library import load_scenario, scenario_names
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.worlds.runner import run

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import view, { linked, lostText, matches, shortened, typingText } from "../../chatlab/widgets/static/chat_log.js";
+import view, { lostText, matches, typingText } from "../../chatlab/widgets/static/chat_log.js";
+import { linked, shortened } from "../../chatlab/widgets/static/message.js";
 import { REACH, WINDOW } from "../../chatlab/widgets/static/tail_list.js";
 import { layOut, mount, press, range, readAt, scrollTo } from "./fake-model.mjs";
 
