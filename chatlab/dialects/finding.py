@@ -43,7 +43,9 @@ def find_dialect(dialect: str | Dialect) -> Dialect:
     if isinstance(dialect, Dialect):
         return dialect
     if ":" not in dialect:
-        return find_named(dialect)
+        return _find_named(
+            dialect, "; for one of your own give a module and a class, such as board:BoardDialect"
+        )
     module, _, attribute = dialect.partition(":")
     names = [*module.split("."), *attribute.split(".")]
     if not all(name.isidentifier() for name in names):
@@ -59,11 +61,15 @@ def find_named(name: str) -> Dialect:
     `module:Class` is refused: a scenario may be somebody else's file, and importing a module runs its code.
     Errors: `SettingsError` as for `find_dialect`.
     """
+    return _find_named(name, "; a scenario takes no module:Class" if ":" in name else "")
+
+
+def _find_named(name: str, hint: str) -> Dialect:
+    """Return the dialect of that name. The error for an unknown one ends with `hint`."""
     if name in DIALECTS:
         return DIALECTS[name]
     places = _installed().get(name, [])
     if not places:
-        hint = "; a scenario takes no module:Class" if ":" in name else ""
         raise SettingsError(
             f"dialect: there is no {quoted(name)}; choose one of {', '.join(dialect_names())}{hint}"
         )

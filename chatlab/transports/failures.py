@@ -61,8 +61,8 @@ def refusal(item: Refused) -> Failure:
     """Return the failure of a connection that the server refuses in a frame or an answer."""
     reason = excerpt(item.reason, REASON)
     if item.status is None:
-        return Failure("close", TRY_AGAIN_LATER, reason, item.retry_after)
-    return Failure("http", item.status, reason, item.retry_after)
+        return Failure("close", TRY_AGAIN_LATER, reason, item.retry_after, in_band=True)
+    return Failure("http", item.status, reason, item.retry_after, in_band=True)
 
 
 UNAUTHORIZED: Mapping[str, int] = {"http": 401, "close": 4401}

@@ -78,6 +78,8 @@ class HttpMachine(ABC):
     __slots__ = ("_config", "_drain_until", "_ledger", "_poster", "_receiver", "_retry_state", "_session")
     transport: ClassVar[str]
     """Its name among a dialect's transports."""
+    answers: ClassVar[str] = "answer"
+    """The name of a unit that its receiver gets from the server."""
 
     def __init__(
         self,
@@ -95,7 +97,7 @@ class HttpMachine(ABC):
         self._config = config
         self._retry_state = RetryState(config, uniform, dialect.failures)
         self._ledger = ledger or Ledger(config, dialect, acks=True)
-        self._session = Session(http, config.connect_timeout, greets=dialect.greets)
+        self._session = Session(http, config.connect_timeout, self.answers, greets=dialect.greets)
         self._poster = Poster(config, self._session, uniform, self._ledger, links, dialect.failures)
         self._receiver = self._make_receiver(uniform, links)
         self._drain_until = inf

@@ -34,20 +34,25 @@ class Failure(Struct, frozen=True, omit_defaults=True):
 
     `code` is a WebSocket close code for the kind `close`, and an HTTP status for `http`. The kind `answer` is
     an unexpected answer, such as a captive portal's; its `code` is the HTTP status, if known. Other kinds
-    have no code. `retry_after` is the delay in seconds that the server asks for.
+    have no code. `retry_after` is the delay in seconds that the server asks for. `in_band` means that the
+    server has refused the connection in a frame or a body, and the code is that by which it is judged.
     """
 
     kind: FailureKind
     code: int | None = None
     reason: str = ""
     retry_after: float | None = None
+    in_band: bool = False
 
     def __str__(self) -> str:
-        return _describe(self.kind, self.code, self.reason)
+        return _describe(self.kind, self.code, self.reason, self.in_band)
 
 
 @lru_cache(256)
-def _describe(kind: FailureKind, code: int | None, reason: str) -> str:
+def _describe(kind: FailureKind, code: int | None, reason: str, in_band: bool) -> str:
+    if in_band:
+        said = f": {reason}" if reason else ""
+        return f"refused by the server{said} (judged as {'close code' if kind == 'close' else 'HTTP'} {code})"
     if kind == "answer":
         known = ", ".join(part for part in (f"HTTP {code}" if code else "", reason) if part)
         return f"unexpected answer ({known})" if known else "unexpected answer"

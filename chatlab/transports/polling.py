@@ -156,6 +156,8 @@ class PollReceiver(ABC):
                 if not self._held:
                     self.rtt = now - self._asked_at
                 cursor = self._ledger.cursor.last_id
+                if not self._session.let_in:
+                    self._session.came.note(event.answer.body)
                 page = self._session.http.page(event.answer)
                 # A server can't have lost a cursor that the request didn't have.
                 if page is None or (page.resync and cursor is None):

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from math import inf
 
 from chatlab.dialects.base import HttpDialect, Incoming, Refused, Reply, Welcome
+from chatlab.transports.before_welcome import BeforeWelcome
 from chatlab.transports.failures import refusal
 from chatlab.transports.heartbeat import agreed
 from chatlab.transports.ledger import Ledger
@@ -40,13 +41,26 @@ class Session:
     """The current session. `number` changes when one begins or ends; `replies` are to be posted.
 
     `greets`: the server lets readers in by a `Welcome`, which must come until `deadline`. `silence` is the
-    longest time without an answer in seconds, if the server has stated it.
+    longest time without an answer in seconds, if the server has stated it. `came` notes the server's events
+    or answers (`what`) before the `Welcome`.
     """
 
-    __slots__ = ("_timeout", "deadline", "greets", "http", "let_in", "number", "replies", "silence")
+    __slots__ = (
+        "_timeout",
+        "_what",
+        "came",
+        "deadline",
+        "greets",
+        "http",
+        "let_in",
+        "number",
+        "replies",
+        "silence",
+    )
 
-    def __init__(self, http: HttpDialect, timeout: float, *, greets: bool) -> None:
+    def __init__(self, http: HttpDialect, timeout: float, what: str, *, greets: bool) -> None:
         self.http = http
+        self._what = what
         self._timeout = timeout
         self.greets = greets
         self.number = 0
@@ -64,13 +78,14 @@ class Session:
         self.number += 1
         self.replies.clear()
         self.let_in = not self.greets
+        self.came = BeforeWelcome(self._what)
         self.silence: float | None = None
         self.deadline = inf
 
     @property
     def missing(self) -> Failure:
         """The failure of an attempt without a `Welcome` in time."""
-        return Failure("timeout", reason=f"the server let nobody in within {self._timeout:g} s")
+        return self.came.missing(self._timeout)
 
     def welcomed_by(self, items: Sequence[Incoming]) -> bool:
         """Note a `Welcome` among the items; return whether the reader is let in by now."""

@@ -198,6 +198,8 @@ class StreamReceiver:
         """Read the events; return whether the session goes on."""
         session = self._session
         for event in events:
+            if not session.let_in:
+                session.came.note(event.data)
             items = session.http.event(event.type, event.data, event.last_event_id)
             if session.welcomed_by(items) and self.phase == "greeting":
                 self._enter(now, out)
@@ -268,6 +270,7 @@ class SSEMachine(HttpMachine):
 
     __slots__ = ()
     transport = "sse"
+    answers = "event"
     _config: SSEConfig
 
     def _make_receiver(self, uniform: Uniform, links: Links) -> Receiver:

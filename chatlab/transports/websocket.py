@@ -338,9 +338,12 @@ class WebSocketMachine:
                 self._dial(now, out)
             else:
                 out.append(Close(state.link, 1006, "connect timeout"))
-                missing = "the server let nobody in" if isinstance(state, Greeting) else "no connection"
-                reason = f"{missing} within {self._config.connect_timeout:g} s"
-                self._fail(Failure("timeout", reason=reason), now, out)
+                timeout = self._config.connect_timeout
+                if isinstance(state, Greeting):
+                    failure = state.came.missing(timeout)
+                else:
+                    failure = Failure("timeout", reason=f"no connection within {timeout:g} s")
+                self._fail(failure, now, out)
 
     def _beat(self, state: Online, heartbeat: Heartbeat | Silence, now: float, out: list[Effect]) -> None:
         due = heartbeat.tick(now)
@@ -369,6 +372,8 @@ class WebSocketMachine:
     def _receive(self, state: Greeting | Online, frame: str | bytes, now: float, out: list[Effect]) -> None:
         if state.heartbeat is not None:
             state.heartbeat.activity(now)
+        elif isinstance(state, Greeting):
+            state.came.note(frame)
         for item in self._wire.decode(frame):
             if isinstance(item, ChatMessage):  # Tested first, as it is the most frequent.
                 self._ledger.read(item, out)

@@ -35,6 +35,7 @@ from __future__ import annotations
 from math import inf
 
 from chatlab.dialects.base import Opening
+from chatlab.transports.before_welcome import BeforeWelcome
 from chatlab.transports.heartbeat import Heartbeat, Silence
 
 LONG_AGO = -inf  # One object for all machines; each `-inf` would create another.
@@ -76,13 +77,14 @@ class Open:
 class Greeting(Open):
     """The state while a link is open, and the server hasn't let the reader in."""
 
-    __slots__ = ("deadline",)
+    __slots__ = ("came", "deadline")
     name = "greeting"
     heartbeat = None
 
     def __init__(self, link: int, deadline: float) -> None:
         super().__init__(link)
         self.deadline = deadline
+        self.came = BeforeWelcome("frame")
 
 
 class Online(Open):

@@ -65,7 +65,8 @@ def test_dialects_are_found_by_their_names() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"no 'morse'; choose one of chatlab, .*text"):
+    own = "for one of your own give a module and a class, such as board:BoardDialect"
+    with pytest.raises(SettingsError, match=f"no 'morse'; choose one of chatlab, .*text.*; {own}"):
         find_dialect("morse")
 
 

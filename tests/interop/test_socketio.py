@@ -109,7 +109,7 @@ async def test_a_server_that_lets_nobody_in_says_why(server: SocketIOServer, kin
     with talking(kind, url_for(kind, server.url), **settings(headers=headers)) as (ada, watch):
         with pytest.raises(ConnectError, match="not authorized"):
             await ada.connect()
-        assert (await watch.ended()).reason == "HTTP 403: not authorized"
+        assert (await watch.ended()).reason == "refused by the server: not authorized (judged as HTTP 403)"
 
 
 @pytest.mark.proof

@@ -33,6 +33,7 @@ from tests.transports.http_chat import (
 )
 
 WELCOME = 'event: welcome\ndata: {"type":"welcome","cursor":"7"}\n\n'
+NOBODY_IN = "timeout: the server let nobody in within 4 s"
 kinds = pytest.mark.parametrize("kind", [sse, long_polling, short_polling], ids=["sse", "long", "short"])
 polls = pytest.mark.parametrize("kind", [long_polling, short_polling], ids=["long", "short"])
 Kind = Callable[..., Chat]
@@ -98,7 +99,7 @@ def test_a_stream_that_lets_nobody_in_fails_at_the_attempts_connect_timeout() ->
     assert chat.machine.deadline == 4.0, "a byte is no greeting"
     effects = chat.tick()
     assert isinstance(effects[0], Close)
-    assert [change.reason for change in changes(effects)] == ["timeout: the server let nobody in within 4 s"]
+    assert [change.reason for change in changes(effects)] == [f"{NOBODY_IN}; it sent no event"]
 
 
 @polls
@@ -112,7 +113,8 @@ def test_polls_that_let_nobody_in_fail_at_the_attempts_connect_timeout(kind: Kin
     assert chat.machine._receiver.deadline == 4.0
     effects = chat.tick(4.0)
     assert [type(effect) for effect in effects if isinstance(effect, Close)] == [Close] * asking
-    assert [change.reason for change in changes(effects)] == ["timeout: the server let nobody in within 4 s"]
+    sent = "no answer" if asking else "1 answer: []"
+    assert [change.reason for change in changes(effects)] == [f"{NOBODY_IN}; it sent {sent}"]
     assert not chat.open
 
 
@@ -215,8 +217,8 @@ def test_a_lost_session_ends_the_drain() -> None:
 
 
 REFUSALS = [
-    ({"status": 403, "reason": "not you"}, ERROR, "HTTP 403: not you"),
-    ({"reason": "full"}, RECONNECTING, "closed 1013: full"),
+    ({"status": 403, "reason": "not you"}, ERROR, "refused by the server: not you (judged as HTTP 403)"),
+    ({"reason": "full"}, RECONNECTING, "refused by the server: full (judged as close code 1013)"),
 ]
 
 
@@ -245,7 +247,9 @@ def test_a_refusal_after_the_welcome_ends_the_session(kind: Kind) -> None:
     chat = let_in(kind)
     chat.tick()
     effects = chat.answer("poll", 200, b'{"type":"refused","reason":"go"}')
-    assert [change.reason for change in changes(effects)] == ["closed 1013: go"]
+    assert [change.reason for change in changes(effects)] == [
+        "refused by the server: go (judged as close code 1013)"
+    ]
     assert not chat.open
 
 
@@ -261,7 +265,9 @@ def test_replies_of_a_lost_session_are_not_sent_in_the_next() -> None:
 def test_an_event_above_the_limit_after_a_refusal_changes_nothing() -> None:
     chat = greeting(sse, max_event_size=100)
     effects = chat.stream('data: {"type":"refused","reason":"full"}\n\ndata: ' + "x" * 200)
-    assert [change.reason for change in changes(effects)] == ["closed 1013: full"]
+    assert [change.reason for change in changes(effects)] == [
+        "refused by the server: full (judged as close code 1013)"
+    ]
 
 
 @kinds
@@ -269,7 +275,9 @@ def test_a_post_that_is_refused_ends_the_session_and_keeps_the_message(kind: Kin
     chat = let_in(kind)
     chat.submit("m1")
     effects = chat.answer("post", 400, b'{"type":"refused","reason":"unknown session"}')
-    assert [change.reason for change in changes(effects)] == ["closed 1013: unknown session"]
+    assert [change.reason for change in changes(effects)] == [
+        "refused by the server: unknown session (judged as close code 1013)"
+    ]
     assert not chat.open
     assert chat.machine.unsettled == 1
     assert posted_ids(chat.submit("m2")) == []

@@ -74,15 +74,28 @@ def test_items_that_come_before_the_welcome_are_read() -> None:
     assert [event.message.id for event in delivered(chat.hear(PONG)) if event.message] == ["8"]
 
 
-def test_a_server_that_lets_nobody_in_is_left_at_the_attempts_connect_timeout() -> None:
+@pytest.mark.parametrize(
+    ("came", "what"),
+    [
+        ([], "it sent no frame"),
+        (["hello\n"], r"it sent 1 frame: hello\n"),
+        (["x" * 100, "y"], f"it sent 2 frames, the first: {'x' * 80}…"),
+    ],
+)
+def test_a_server_that_lets_nobody_in_is_left_at_the_attempts_connect_timeout(
+    came: list[str], what: str
+) -> None:
     chat = Chat(dialect=GreetingDialect(), connect_timeout=4.0)
     chat.connect()
     chat.open(at=3.0)
     assert chat.machine.deadline == 4.0
     assert chat.do(Tick(woke=True), 3.5) == []
+    for frame in came:
+        chat.hear(frame)
     effects = chat.tick()
     assert effects[0] == Close(1, 1006, "connect timeout")
-    assert [change.reason for change in changes(effects)] == ["timeout: the server let nobody in within 4 s"]
+    reason = f"timeout: the server let nobody in within 4 s; {what}"
+    assert [change.reason for change in changes(effects)] == [reason]
     assert chat.state == "waiting"
 
 
@@ -122,11 +135,27 @@ def test_a_lost_link_during_the_greeting_is_a_failed_attempt() -> None:
 @pytest.mark.parametrize(
     ("refusal", "status", "reason"),
     [
-        ({"status": 403, "reason": "not you"}, ERROR, "HTTP 403: not you"),
-        ({"status": 503, "reason": "full", "retry_after": 7.0}, RECONNECTING, "HTTP 503: full"),
-        ({"reason": "full", "retry_after": 7.0}, RECONNECTING, "closed 1013: full"),
-        ({"reason": "go\naway"}, RECONNECTING, r"closed 1013: go\naway"),
-        ({"status": 403, "reason": "x" * 1000}, ERROR, "HTTP 403: " + "x" * 200 + "…"),
+        ({"status": 403, "reason": "not you"}, ERROR, "refused by the server: not you (judged as HTTP 403)"),
+        (
+            {"status": 503, "reason": "full", "retry_after": 7.0},
+            RECONNECTING,
+            "refused by the server: full (judged as HTTP 503)",
+        ),
+        (
+            {"reason": "full", "retry_after": 7.0},
+            RECONNECTING,
+            "refused by the server: full (judged as close code 1013)",
+        ),
+        (
+            {"reason": "go\naway"},
+            RECONNECTING,
+            r"refused by the server: go\naway (judged as close code 1013)",
+        ),
+        (
+            {"status": 403, "reason": "x" * 1000},
+            ERROR,
+            f"refused by the server: {'x' * 200}… (judged as HTTP 403)",
+        ),
     ],
 )
 @pytest.mark.parametrize("let_in", [False, True])
@@ -152,7 +181,10 @@ def test_a_refusal_while_draining_ends_it() -> None:
     chat.submit("m1")
     chat.do(Disconnect())
     (change,) = changes(chat.hear({"type": "refused", "reason": "bye"}))
-    assert (change.status, change.reason) == (DISCONNECTED, "closed 1013: bye")
+    assert (change.status, change.reason) == (
+        DISCONNECTED,
+        "refused by the server: bye (judged as close code 1013)",
+    )
 
 
 def test_a_refusal_with_401_renews_the_headers_once() -> None:
