@@ -140,8 +140,8 @@ async def test_A84_a_message_that_cant_be_encoded_is_refused_or_fails_and_never_
             await until(lambda: chat.status is ConnectionStatus.ERROR)
             if bad is not None:
                 assert bad.state is DeliveryState.FAILED
-                function = "encode" if kind in ("websocket", "fallback") else "post"
-                assert f"the dialect's {function} raised ValueError" in str(bad.error)
+                function = "Picky.encode" if kind in ("websocket", "fallback") else "PickyHttp.post"
+                assert f"{function} raised ValueError (test_foreign.py, line " in str(bad.error)
             await chat.connect()
             await until(lambda: good.final and after.final)
             assert (good.state, after.state) == (DeliveryState.ACKED, DeliveryState.ACKED)

@@ -12,6 +12,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from chatlab import ChatPanel, OutboxConfig, ReconnectConfig, WebSocketConfig
+from chatlab.dialects import ChatlabDialect
 from chatlab.errors import SettingsError
 from chatlab.live.client.kinds import make_config
 from chatlab.live.server.embedded_server import EmbeddedServer
@@ -195,6 +196,28 @@ def test_the_badge_names_the_transport_that_a_fallback_uses(tmp_path: Path) -> N
     assert status(panel)["status"] == "connected"
     panel.disconnect()
     until(lambda: panel.badge.transcript().startswith("disconnected"))
+    panel.close()
+    server.stop_in_background()
+
+
+def test_a_panel_survives_a_dialect_that_returns_the_wrong_thing(tmp_path: Path) -> None:
+    class Own(ChatlabDialect):
+        mended = False
+
+        def decode(self, frame: str | bytes) -> Any:
+            return super().decode(frame) if self.mended else None
+
+    own = Own()
+    server = EmbeddedServer(db=tmp_path / "chat.db")
+    server.start_in_background()
+    panel = ChatPanel(WebSocketConfig(url=server.ws_url, sender="ada", dialect=own), name="own dialect")
+    panel.connect()
+    until(lambda: status(panel)["status"] == "error")
+    assert "Own.decode returned None: return a tuple of items" in status(panel)["reason"]
+    own.mended = True
+    panel.connect()
+    panel.send("still here")
+    until(lambda: states(panel) == {"still here": "acked"})
     panel.close()
     server.stop_in_background()
 

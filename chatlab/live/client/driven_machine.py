@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar, assert_never
 from weakref import ref
 
 from chatlab.dialects import find_dialect
+from chatlab.dialects.checked import checked
 from chatlab.live.background_loop import background_loop
 from chatlab.live.client.audience import ENDED, Audience
 from chatlab.live.client.dialer import Dialer
@@ -51,7 +52,7 @@ class DrivenMachine:
         fires_at: Callable[[float], float] | None = None,
     ) -> None:
         self.config: AnyConfig = config
-        dialect = find_dialect(config.dialect)
+        dialect = checked(find_dialect(config.dialect))
         self._machine = make_machine(config, dialect, uniform or _UNIFORM)
         self._dialer = Dialer(config, dialect)
         self._redacted = RedactingMachine(self._machine, self._dialer.redaction)

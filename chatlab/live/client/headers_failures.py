@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import walk_tb
+from types import FrameType
 from typing import Any
 
 import httpx
@@ -115,11 +116,19 @@ def _failure(failure: Failure, error: BaseException, detail: str = "") -> Failur
 def where_raised(error: BaseException) -> str:
     """Return where in the user's code the error was raised, if known; a location holds no secret."""
     for frame, line in walk_tb(error.__traceback__):
-        file = frame.f_code.co_filename
-        if not file.startswith(_PACKAGE):
-            place = "a notebook's cell" if any(part in file for part in _CELLS) else Path(file).name
-            return printable(f" in {frame.f_code.co_name} ({place}, line {line})", 100)
+        if where := place(frame, line):
+            return printable(f" in {frame.f_code.co_name}{where}", 100)
     return ""
+
+
+def place(frame: FrameType, line: int) -> str:
+    """Return a line of the user's code in parentheses; "" for code of this package."""
+    file = frame.f_code.co_filename
+    if file.startswith(_PACKAGE):
+        return ""
+    cell = any(part in file for part in _CELLS)
+    name = "a notebook's cell" if cell else printable(Path(file).name, 80)
+    return f" ({name}, line {line})"
 
 
 def _status(error: BaseException) -> int | None:

@@ -11,13 +11,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
 from threading import Lock, get_ident
-from traceback import walk_tb
 from typing import Any, assert_never, final
 
 from msgspec import Struct
 
-from chatlab.dialects.base import Dialect, HttpDialect
 from chatlab.live.client.deadline_timer import DeadlineTimer
+from chatlab.live.client.dialect_mistakes import mistake
 from chatlab.live.client.links import Connection, Link
 from chatlab.live.foreign import report
 from chatlab.live.loggers import get_logger
@@ -191,7 +190,7 @@ class LiveDriver:
             if type(event) is Submit and event.message.client_id == client_id:
                 calls = True
             else:
-                before.append(Settle(client_id, DeliveryState.FAILED, _mistake(error)))
+                before.append(Settle(client_id, DeliveryState.FAILED, mistake(error)))
         if not calls:
             report(f"the dialect of {self._person or 'a transport'}", error, self.loop)
         effects: Sequence[Effect]
@@ -200,7 +199,7 @@ class LiveDriver:
         except BaseException:
             effects = [Close(link, 1006) for link in self._links]
         effects = [effect for effect in effects if type(effect) is not Notify]
-        change = StatusChange(ConnectionStatus.ERROR, _mistake(error))
+        change = StatusChange(ConnectionStatus.ERROR, mistake(error))
         return [*before, *effects, Notify(change)], error if calls else None
 
     def rewind(self, messages: Sequence[ChatMessage], cursor: str | None) -> None:
@@ -310,15 +309,6 @@ class LiveDriver:
             await asyncio.wait(tuple(self._tasks))
         if self._deadline == inf:
             self._timer.disarm()
-
-
-def _mistake(error: BaseException) -> str:
-    """Return which function of the dialect has raised; if none has, the machine couldn't use a result."""
-    raised = f"raised {type(error).__name__}"
-    for frame, _ in walk_tb(error.__traceback__):
-        if isinstance(frame.f_locals.get("self"), Dialect | HttpDialect):
-            return f"the dialect's {frame.f_code.co_name} {raised}"
-    return f"the dialect {raised}"
 
 
 def _is_exact(effects: Sequence[Effect], cursor: str | None) -> bool:
