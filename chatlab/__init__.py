@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from chatlab.version import __version__ as __version__
     from chatlab.widgets.chat_panel import ChatPanel
     from chatlab.widgets.side_by_side import SideBySide
+    from chatlab.widgets.slow_motion import SlowMotion
 
 _HOMES = {
     "errors": (
@@ -94,6 +95,7 @@ _HOMES = {
     "version": "__version__",
     "widgets.chat_panel": "ChatPanel",
     "widgets.side_by_side": "SideBySide",
+    "widgets.slow_motion": "SlowMotion",
 }
 """Public names by module."""
 
@@ -133,6 +135,7 @@ __all__ = [
     "ShortPollingConfig",
     "ShortPollingTransport",
     "SideBySide",
+    "SlowMotion",
     "StatusChange",
     "StoreError",
     "StreamEvent",

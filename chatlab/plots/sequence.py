@@ -21,6 +21,8 @@ ROW = 5.6
 """Millimetres from one line to the next."""
 LEFT, RIGHT = 42.0, 14.0
 """Millimetres beside the lifelines, for times and notes, and for the names of faults."""
+LATEST = 24
+"""Lines of a diagram of the latest exchange."""
 SLOPE = 0.3
 """Rows that an arrow descends; not to scale."""
 
@@ -55,9 +57,12 @@ def plot_exchange(
     start: float,
     end: float,
     limit: int = 24,
+    rows: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the lines of one person's exchange from `start` to `end`, in seconds, as `plot_sequence` does.
+
+    New axes have room for `rows` lines at least.
 
     Errors: `SettingsError` if there is nothing to draw.
     """
@@ -66,10 +71,11 @@ def plot_exchange(
         raise SettingsError(f"nothing to draw: nothing happened to {person!r} from {start:g} to {end:g} s")
     shown = lines[: max(limit, 1)]
     before = [line.status for line in every if line.at < start and line.status is not None]
+    rows = max(rows, len(shown))
     if ax is None:
-        ax = new_axes(height=21.0 + ROW * len(shown), left=LEFT, right=RIGHT, top=17.0, bottom=4.0)
+        ax = new_axes(height=21.0 + ROW * rows, left=LEFT, right=RIGHT, top=17.0, bottom=4.0)
     ax.set_xlim(0, 1)
-    ax.set_ylim(len(shown) - 0.3, -0.7)
+    ax.set_ylim(rows - 0.3, -0.7)
     ax.set_axis_off()
     _draw_faults(ax, faults, shown, complete=len(shown) == len(lines), end=end)
     _draw_lifelines(ax, person, shown, before[-1] if before else ConnectionStatus.DISCONNECTED)
@@ -84,6 +90,25 @@ def plot_exchange(
         else "time runs down, not to scale",
     )
     return ax
+
+
+def plot_latest(
+    every: Sequence[SequenceLine],
+    person: str,
+    faults: Iterable[FaultSpan] = (),
+    *,
+    end: float,
+    most: int = LATEST,
+    rows: int = 0,
+) -> Axes:
+    """Draw the latest lines of one person's exchange, `most` of them and those at the same time as the first.
+
+    Errors: `SettingsError` if there is nothing to draw.
+    """
+    if not every:
+        raise SettingsError("there are no frames yet: connect first")
+    start = every[-most:][0].at
+    return plot_exchange(every, person, faults, start=start, end=end, limit=2 * most, rows=rows)
 
 
 def _head(ax: Axes, note: str) -> None:

@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
+import traitlets
 
 from chatlab.fileio import atomic_write
 from chatlab.widgets.files import Format, Uploads, json_lines, parts, read_rows, rows_of
@@ -86,6 +87,9 @@ class FeedWidget(PacedWidget):
 
     row_type: ClassVar[type[msgspec.Struct]]
     """Schema of a row in a file."""
+
+    elapsed = traitlets.Bool(False).tag(sync=True)
+    """Whether the rows' `at` is in milliseconds since a start, instead of 1970."""
 
     def __init__(self, *, history: int = 100_000, history_chars: int = 50_000_000, **kwargs: Any) -> None:
         self._history = History(history, history_chars)

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from itertools import count
+from typing import Any
 
 from chatlab.trace import Step
 from chatlab.transports.machine import (
@@ -42,19 +43,20 @@ class FrameRecorder:
 
     def record(self, step: Step) -> None:
         """Show the frames of a step."""
-        rows = [frame for item in (step.event, *step.effects) if (frame := _frame(item)) is not None]
         at = (self._epoch + step.at) * 1000
         self._frames.upsert_many(
-            {
-                "id": f"frame-{self._series}-{next(self._numbers)}",
-                "at": at,
-                "direction": direction,
-                "kind": kind,
-                "size": len(data),
-                "text": shown(data),
-            }
-            for direction, kind, data in rows
+            {"id": f"frame-{self._series}-{next(self._numbers)}", "at": at, **frame}
+            for frame in frame_rows(step)
         )
+
+
+def frame_rows(step: Step) -> list[dict[str, Any]]:
+    """Return the frames of a step as rows without `id` and `at`."""
+    frames = (frame for item in (step.event, *step.effects) if (frame := _frame(item)) is not None)
+    return [
+        {"direction": direction, "kind": kind, "size": len(data), "text": shown(data)}
+        for direction, kind, data in frames
+    ]
 
 
 def _frame(item: Event | Effect) -> tuple[str, str, bytes] | None:

@@ -16,7 +16,7 @@ from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.worlds.runner import run
 from chatlab.plots.run import plot_run
-from chatlab.plots.sequence import plot_exchange
+from chatlab.plots.sequence import plot_latest
 from chatlab.plots.sequence_lines import sequence
 from chatlab.plots.style import figure_of
 from chatlab.studies.live_record import LiveRecord
@@ -27,8 +27,6 @@ from chatlab.widgets.picture import Picture
 
 CROWDS = (100, 1_000, 10_000)
 """Numbers of people to choose from."""
-LINES = 24
-"""Lines of a sequence diagram: the latest ones."""
 PATIENCE = 2.0
 """Seconds to wait for the first recorded step of a transport."""
 
@@ -101,14 +99,10 @@ class PanelExperiment:
         origin = record.began_at
         assert origin is not None, "a step was recorded"
         lines = [replace(line, at=line.at - origin) for line in sequence(record.steps)]
-        if not lines:
-            raise SettingsError("there are no frames yet: connect first")
-        faults = fault_spans(faults_of(record, origin))
-        begun = [fault for fault in faults if fault.start <= lines[-1].at]
-        start = lines[-LINES:][0].at
-        return plot_exchange(
-            lines, record.config.sender, begun, start=start, end=time.monotonic() - origin, limit=2 * LINES
-        )
+        end = time.monotonic() - origin
+        until = lines[-1].at if lines else 0.0
+        begun = [fault for fault in fault_spans(faults_of(record, origin)) if fault.start <= until]
+        return plot_latest(lines, record.config.sender, begun, end=end)
 
     def _recorded(self) -> LiveRecord:
         record = self._record()

@@ -193,7 +193,9 @@ class StatusBadge(SnapshotWidget):
     _esm = assets.module("status_badge.js")
 
     def __init__(self, **kwargs: Any) -> None:
-        self._retry_at: float | None = None
+        self._retry_in: float | None = None
+        self._shown_at = monotonic()
+        self._rate = 1.0
         self._waiting = 0
         self._shown: Message = _status("disconnected")
         super().__init__(**kwargs)
@@ -210,13 +212,15 @@ class StatusBadge(SnapshotWidget):
         at: float | None = None,
         transport: str = "",
         details: str = "",
+        rate: float = 1.0,
     ) -> None:
-        """Show a status; `retry_in` is the number of seconds until the next attempt. From any thread.
+        """Show a status; `retry_in` is the number of seconds until the next attempt, of which `rate` pass in
+        each second. From any thread.
 
         `transport` is the title of the one in use. The tooltip has the time of the change (`at`, milliseconds
         since 1970) and `details`.
         """
-        self._retry_at = None if retry_in is None else monotonic() + retry_in
+        self._retry_in, self._rate, self._shown_at = retry_in, rate, monotonic()
         self._shown = _status(status, reason, attempt, max_attempts, code, at, transport, details)
         self._changed()
 
@@ -234,9 +238,16 @@ class StatusBadge(SnapshotWidget):
         return f"{visible_line(shown['status'])}{used if shown['transport'] else ''}{attempt}{reason}"
 
     def _snapshot(self) -> Message:
-        retry_at = self._retry_at
-        retry_in = None if retry_at is None else max(0.0, retry_at - monotonic())
-        return {"type": "status", **self._shown, "retry_in": retry_in, "waiting": self._waiting}
+        retry_in = self._retry_in
+        if retry_in is not None:
+            retry_in = max(0.0, retry_in - self._rate * (monotonic() - self._shown_at))
+        return {
+            "type": "status",
+            **self._shown,
+            "retry_in": retry_in,
+            "rate": self._rate,
+            "waiting": self._waiting,
+        }
 
 
 class Span(TypedDict):
@@ -280,13 +291,23 @@ class Timeline(SnapshotWidget):
         self._note = ""
         self._now = 0.0
         self._running = False
+        self._rate = 1.0
+        self._until = 0.0
         self._shown_at = monotonic()
         super().__init__(**kwargs)
 
-    def show(self, now: float, lanes: Iterable[Lane], *, running: bool = False, note: str = "") -> None:
-        """Show lanes at `now`, in seconds since the start, and a note below; time goes on while `running`.
-
-        From any thread.
+    def show(
+        self,
+        now: float,
+        lanes: Iterable[Lane],
+        *,
+        running: bool = False,
+        note: str = "",
+        rate: float = 1.0,
+        until: float = 0.0,
+    ) -> None:
+        """Show lanes at `now`, in seconds since the start, and a note below; time goes on while `running`, by
+        `rate` seconds in each second. The axis reaches `until` at least. From any thread.
         """
         self._note = str(encodable(note))
         self._lanes = [
@@ -298,6 +319,7 @@ class Timeline(SnapshotWidget):
             for lane in lanes
         ]
         self._now, self._running, self._shown_at = now, running, monotonic()
+        self._rate, self._until = rate, until
         self._changed()
 
     def transcript(self) -> str:
@@ -316,12 +338,14 @@ class Timeline(SnapshotWidget):
 
     def _snapshot(self) -> Message:
         elapsed = monotonic() - self._shown_at if self._running else 0.0
-        now = self._now + elapsed
+        now = self._now + self._rate * elapsed
         return {
             "type": "timeline",
             "now": now,
             "lanes": self._lanes,
             "running": self._running,
+            "rate": self._rate,
+            "until": self._until,
             "note": self._note,
         }
 

@@ -1,4 +1,4 @@
-"""Parts of a lesson: a question by keyboard alone, and transports side by side."""
+"""Parts of a lesson, by keyboard alone: a question, transports side by side, and slow motion."""
 
 import re
 from collections.abc import Iterator
@@ -19,6 +19,10 @@ CELLS = (
     "from chatlab import ReconnectConfig, SideBySide\n"
     "quick = ReconnectConfig(base_delay=0.2, max_delay=0.5, max_attempts=None)\n"
     "both = SideBySide('websocket', 'long_polling', seed=3, reconnect=quick, error_delay=0.2)\nboth",
+    "from chatlab import HeartbeatConfig, Scenario, SlowMotion\n"
+    "from chatlab.experiment import WebSocketSettings\n"
+    "beats = WebSocketSettings(heartbeat=HeartbeatConfig(interval=10, timeout=4))\n"
+    "slow = SlowMotion(Scenario(transport=beats))\nslow",
 )
 
 
@@ -88,3 +92,46 @@ def test_one_outage_by_keyboard_alone(notebook: Page) -> None:
     expect(names).to_have_text(["WebSocket", "predicted", re.compile("^Long poll"), "predicted"])
     expect(both.locator(".cl-span.cl-reconnecting")).not_to_have_count(0)
     assert violations(notebook, ".chatlab-side-by-side") == []
+
+
+def test_a_lecture_stops_between_ping_and_pong_by_keyboard_alone(notebook: Page) -> None:
+    slow = notebook.locator(".chatlab-slow-motion")
+    words = slow.locator(".chatlab-note").first
+    step = slow.get_by_role("button", name="Next", exact=True)
+    step.focus()
+    for moment in ("0.160 s: connected", "10.160 s: to the server: ping 1."):
+        notebook.keyboard.press("Enter")
+        expect(words).to_contain_text(moment)
+    expect(slow.get_by_alt_text("ping 1")).to_be_visible()
+    expect(slow.get_by_alt_text("pong 1")).to_have_count(0)
+    slow.get_by_label("Message", exact=True).focus()
+    notebook.keyboard.type("Hello?")
+    notebook.keyboard.press("Enter")
+    expect(words).to_contain_text("10.161 s: sends “Hello?”")
+    step.focus()
+    notebook.keyboard.press("Enter")
+    expect(words).to_contain_text("10.240 s: from the server: pong 1.")
+    expect(slow.get_by_alt_text("pong 1")).to_be_visible()
+    slow.get_by_label("Speed").focus()
+    notebook.keyboard.press("End")
+    slow.get_by_role("button", name="Resume").focus()
+    notebook.keyboard.press("Enter")
+    pause = slow.get_by_role("button", name="Pause")
+    expect(pause).to_be_focused()
+    expect(slow.get_by_role("log")).to_contain_text("Hello?")
+    expect(slow.locator(".cl-mark")).to_have_attribute("title", "delivered")
+    notebook.keyboard.press("Enter")
+    slow.get_by_label("Time (s), as a number").focus()
+    notebook.keyboard.press("Control+A")
+    notebook.keyboard.type("15")
+    notebook.keyboard.press("Tab")
+    expect(words).to_contain_text("10.241 s")
+    slow.get_by_label("Script").focus()
+    notebook.keyboard.type("down for 5")
+    slow.get_by_role("button", name="Play", exact=True).focus()
+    notebook.keyboard.press("Enter")
+    expect(words).to_contain_text("15.001 s: server down begins")
+    step.focus()
+    notebook.keyboard.press("Enter")
+    expect(slow.locator(".cl-status")).to_have_attribute("data-status", "reconnecting")
+    assert violations(notebook, ".chatlab-slow-motion") == []

@@ -73,7 +73,7 @@ GROUPS: dict[str, list[str]] = {
         "Fitted",
         "backoff_delays",
     ],
-    "The panel": ["ChatPanel", "SideBySide"],
+    "The panel": ["ChatPanel", "SideBySide", "SlowMotion"],
     "Errors": [
         "ChatSendError",
         "ConnectError",

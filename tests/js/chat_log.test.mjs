@@ -35,6 +35,16 @@ test("requests the history, and shows it in order without announcing it", () => 
   assert.match(page.$("time").title, /^2023-11-1[45] \d\d:\d\d:20\.000 \(22:13:20 UTC\)$/);
 });
 
+test("in slow motion, times are seconds since the start", () => {
+  const page = mount(view, { elapsed: true });
+  page.feed.reply("ready", []);
+  assert.equal(page.$$(".cl-empty p")[1].hidden, true, "there is nothing to connect");
+  page.feed.news([message(0, { at: 30_160 }), message(1, { at: 90_240.4 })]);
+  assert.deepEqual(page.$$("time").map((node) => node.textContent), ["30.160 s", "90.240 s"]);
+  assert.equal(page.$("time").getAttribute("datetime"), "PT30.160S");
+  assert.equal(page.$$(".cl-day:not([hidden])").length, 0, "and have no date");
+});
+
 test("messages of one person within five minutes are grouped under one name", () => {
   const page = chat();
   const grouped = () => page.$$(".cl-follows").map((node) => node.dataset.id);

@@ -311,3 +311,11 @@ test("frames that an answer in parts lacks are removed with its last part, which
   page.feed.answer(asked, known.slice(4, 6), { part: 0, parts: 2, fitting: 4, newest: 7, oldest: 4 });
   assert.deepEqual(shown(page), ["f4", "f5", "f6", "f7", "f8"]);
 });
+
+test("in slow motion, times are seconds since the start", () => {
+  const page = mount(view, { elapsed: true });
+  page.feed.reply("ready", [frame(0, { at: 30_160 })]);
+  assert.equal(page.$("time").textContent, "30.160 s");
+  page.$("[data-action=expand]").click();
+  assert.match(page.$(".cl-detail-bar").textContent, /30\.160 s/);
+});

@@ -32,6 +32,18 @@ test("counts down to the next attempt, and then shows that it is trying", (t) =>
   assert.equal(countdown.textContent, "");
 });
 
+test("in slow motion the countdown is slower, and stands while time stands", (t) => {
+  t.mock.timers.enable({ apis: ["Date", "setInterval", "setTimeout"], now: 1_000_000 });
+  const page = mount(view);
+  const countdown = page.$(".cl-countdown");
+  page.model.receive(status({ status: "reconnecting", attempt: 1, retry_in: 4.2, rate: 0.1 }));
+  t.mock.timers.tick(10_000);
+  assert.equal(countdown.textContent, "next try in 3.2 s");
+  page.model.receive(status({ status: "reconnecting", attempt: 1, retry_in: 3.2, rate: 0 }));
+  t.mock.timers.tick(100_000);
+  assert.equal(countdown.textContent, "next try in 3.2 s");
+});
+
 test("the countdown ends with the wait, whatever comes then", (t) => {
   t.mock.timers.enable({ apis: ["Date", "setInterval", "setTimeout"], now: 1_000_000 });
   const page = mount(view);

@@ -74,6 +74,18 @@ test("time goes on by itself while it runs, and nodes stay", (t) => {
   assert.match(node.querySelector("title").textContent, /6\.0\u201316\.0 s/);
 });
 
+test("in slow motion time goes on more slowly, on an axis of the whole run", (t) => {
+  t.mock.timers.enable({ apis: ["Date", "setInterval"], now: 1_000_000 });
+  const page = mount(view);
+  page.model.receive(timeline({ running: true, rate: 0.01, until: 60 }));
+  const node = page.$$(".cl-drawing .cl-span")[2];
+  t.mock.timers.tick(50_000);
+  assert.match(node.querySelector("title").textContent, /6\.0\u201310\.5 s/);
+  assert.match(page.$$(".cl-grid text").at(-1).textContent, /^(60 s|1:00)$/);
+  page.model.receive(timeline({ running: true }));
+  assert.doesNotMatch(page.$$(".cl-grid text").at(-1).textContent, /^(60 s|1:00)$/);
+});
+
 test("fewer lanes and spans leave nothing behind", () => {
   const page = mount(view);
   page.model.receive(timeline());

@@ -163,7 +163,7 @@ def test_the_badge_sends_the_status_with_the_countdown_from_now(monkeypatch: pyt
     expected = {
         "type": "status", "status": "reconnecting", "reason": "reset", "attempt": 3, "max_attempts": 10,
         "code": 1006, "retry_in": 4.0, "at": 7.0, "details": "as ada", "waiting": 2,
-            "transport": "",
+            "transport": "", "rate": 1.0,
     }  # fmt: skip
     assert view.next("status") == expected
     now = 103.0
@@ -172,6 +172,11 @@ def test_the_badge_sends_the_status_with_the_countdown_from_now(monkeypatch: pyt
     now = 110.0
     view.say(type="ready")
     assert view.next("status")["retry_in"] == 0.0
+    shown.show("reconnecting", retry_in=4.0, rate=0.1)
+    now = 120.0
+    view.say(type="ready")
+    slow = view.next("status")
+    assert (slow["retry_in"], slow["rate"]) == (3.0, 0.1)
     shown.show("connected")
     assert view.next("status")["retry_in"] is None
     assert "reset" not in str(shown.get_state())
@@ -196,7 +201,9 @@ def test_the_timeline_lets_time_go_on_while_it_runs(monkeypatch: pytest.MonkeyPa
     shown = Timeline()
     view = View(shown)
     shown.show(7.0, [], running=True)
-    expected = {"type": "timeline", "now": 7.0, "lanes": [], "running": True, "note": ""}
+    expected = {
+        "type": "timeline", "now": 7.0, "lanes": [], "running": True, "note": "", "rate": 1.0, "until": 0.0
+    }  # fmt: skip
     assert view.next("timeline") == expected
     now = 102.0
     view.say(type="ready")
@@ -204,6 +211,11 @@ def test_the_timeline_lets_time_go_on_while_it_runs(monkeypatch: pytest.MonkeyPa
     shown.show(9.5, [])
     now = 110.0
     assert view.next("timeline")["now"] == 9.5
+    shown.show(9.5, [], running=True, rate=0.01, until=60.0)
+    now = 210.0
+    view.say(type="ready")
+    slow = view.next("timeline")
+    assert (slow["now"], slow["rate"], slow["until"]) == (10.5, 0.01, 60.0)
 
 
 def test_a_lane_shows_its_latest_spans_and_no_text_is_saved() -> None:

@@ -53,6 +53,7 @@ function render({ model, el }) {
   const doc = el.ownerDocument;
   const scope = new Scope();
   mount(el, "cl-chat", scope);
+  const elapsed = model.get("elapsed");
   const scroller = element(doc, "div", { class: "cl-scroll", role: "log", tabindex: 0, "aria-label": "Messages" });
   const announcer = element(doc, "div", { class: "cl-sr", role: "status" });
   const typing = element(doc, "div", { class: "cl-typing" });
@@ -66,7 +67,7 @@ function render({ model, el }) {
     scroller,
     counts: (row) => !row.own,
     create(row) {
-      const message = createMessage(doc, row);
+      const message = createMessage(doc, row, elapsed);
       const { update } = message;
       let state = row.state;
       return {
@@ -127,7 +128,7 @@ function render({ model, el }) {
     const { fitting, total } = feed;
     setText(found, search.text ? `${fitting.toLocaleString("en")} of ${counted(total, "message")}` : "");
     setText(why, search.text && total ? `None of ${counted(total, "message")} contains this.` : EMPTY[0]);
-    advice.hidden = Boolean(search.text && total);
+    advice.hidden = elapsed || Boolean(search.text && total);
   };
   list.onChange = showFitting;
   return () => scope.end();

@@ -4,7 +4,7 @@ import { Download } from "./download.js";
 import { Feed } from "./feed.js";
 import { clearButton, SearchField } from "./list_tools.js";
 import { TailList } from "./tail_list.js";
-import { setTime, visible, visibleLine } from "./text.js";
+import { setElapsed, setTime, visible, visibleLine } from "./text.js";
 import { Upload } from "./upload.js";
 import { element, mount, Scope, setText } from "./view.js";
 
@@ -53,7 +53,7 @@ export function passes(row, { direction, kind, text, heartbeats }) {
   return !text || `${row.kind ?? ""}\n${row.text ?? ""}`.toLowerCase().includes(text.toLowerCase());
 }
 
-function createFrame(doc, first) {
+function createFrame(doc, first, elapsed) {
   const time = element(doc, "time");
   const arrow = element(doc, "span", { "aria-hidden": "true" });
   const direction = element(doc, "span", { class: "cl-sr" });
@@ -90,7 +90,8 @@ function createFrame(doc, first) {
     const [sign, word] = DIRECTIONS[row.direction] ?? DIRECTIONS.local;
     node.dataset.id = row.id;
     node.dataset.direction = row.direction;
-    setTime(time, row.at, true);
+    if (elapsed) setElapsed(time, row.at);
+    else setTime(time, row.at, true);
     setText(arrow, sign);
     setText(direction, word);
     setText(kind, visibleLine(row.kind));
@@ -183,7 +184,7 @@ function render({ model, el }) {
     scroller,
     marker,
     noun: "frame",
-    create: (row) => createFrame(doc, row),
+    create: (row) => createFrame(doc, row, model.get("elapsed")),
   });
   list.body = table;
   list.onChange = () => {

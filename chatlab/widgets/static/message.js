@@ -1,5 +1,5 @@
 // A message of the chat view: its text with links, its ledger state, and the reason if it wasn't delivered.
-import { day, setTime, visible, visibleLine } from "./text.js";
+import { day, setElapsed, setTime, visible, visibleLine } from "./text.js";
 import { element, setText } from "./view.js";
 
 const COLLAPSED = 1_500; // characters of a message shown without "Show more"
@@ -59,7 +59,7 @@ export function announced({ state, reason }) {
 }
 
 /** Returns the view of a message. */
-export function createMessage(doc, first) {
+export function createMessage(doc, first, elapsed) {
   const time = element(doc, "time");
   const sender = element(doc, "bdi", { class: "cl-sender" });
   const text = element(doc, "div", { class: "cl-text", dir: "auto" });
@@ -99,7 +99,8 @@ export function createMessage(doc, first) {
     node.dataset.kind = row.kind ?? "message";
     node.dataset.state = row.state ?? "";
     node.classList.toggle("cl-own", Boolean(row.own));
-    setTime(time, row.at);
+    if (elapsed) setElapsed(time, row.at);
+    else setTime(time, row.at);
     setText(sender, visibleLine(row.sender));
     sender.title = visibleLine(row.sender);
     drawText();
@@ -120,7 +121,7 @@ export function createMessage(doc, first) {
   /** Groups the message with the one above if the sender is the same, and shows the date if it differs. */
   function follow(above) {
     const today = day(current.at);
-    const begins = today !== (above ? day(above.at) : day(Date.now()));
+    const begins = !elapsed && today !== (above ? day(above.at) : day(Date.now()));
     date.hidden = !begins;
     setText(date, begins ? today : "");
     const alike = above && ["sender", "own", "kind"].every((name) => above[name] === current[name]);

@@ -57,7 +57,9 @@ function render({ model, el }) {
   el.dataset.status = "disconnected";
   setText(label, LABELS.disconnected);
 
-  let retryAt = null;
+  let retryIn = 0; // at `shownAt`
+  let shownAt = 0;
+  let rate = 1; // seconds of the countdown in a second
   let stop = null;
   let later = () => {};
 
@@ -71,9 +73,9 @@ function render({ model, el }) {
 
   function tick() {
     if (doc.hidden) return;
-    const seconds = (retryAt - Date.now()) / 1_000;
+    const seconds = retryIn - (rate * (Date.now() - shownAt)) / 1_000;
     setText(countdown, countdownText(seconds));
-    if (seconds <= 0) halt();
+    if (seconds <= 0 || !rate) halt();
   }
 
   function halt() {
@@ -82,7 +84,7 @@ function render({ model, el }) {
   }
 
   function show(message) {
-    const { status, retry_in: retryIn } = message;
+    const { status } = message;
     halt();
     el.dataset.status = status in LABELS ? status : "error";
     setText(label, LABELS[status] ?? visibleLine(status));
@@ -92,8 +94,10 @@ function render({ model, el }) {
     setText(countdown, "");
     el.title = detailsText(message);
     showWaiting(message);
-    if (retryIn == null) return;
-    retryAt = Date.now() + 1_000 * retryIn;
+    if (message.retry_in == null) return;
+    retryIn = message.retry_in;
+    shownAt = Date.now();
+    rate = message.rate ?? 1;
     stop = scope.every(TICK, tick);
     tick();
   }

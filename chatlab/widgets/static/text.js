@@ -45,6 +45,14 @@ export function day(at) {
   return [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
 }
 
+/** Sets the content of a `<time>` to a number of milliseconds since the start, as seconds. */
+export function setElapsed(node, at) {
+  const seconds = `${(at / 1_000).toFixed(3)} s`;
+  node.setAttribute("datetime", `PT${(at / 1_000).toFixed(3)}S`);
+  node.title = seconds;
+  setText(node, seconds);
+}
+
 /** Sets the content of a `<time>`; its tooltip has the date, and the time in UTC. */
 export function setTime(node, at, milliseconds = false) {
   const date = new Date(at);

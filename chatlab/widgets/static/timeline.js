@@ -197,11 +197,12 @@ function render({ model, el }) {
   let lanes = [];
   let now = 0; // at `shownAt`
   let shownAt = Date.now();
-  let running = false;
+  let rate = 0; // seconds of the timeline in a second
+  let least = 1; // minimum seconds of the axis
   let stop = null;
   let edges = [0, 1]; // left and right edge in pixels
 
-  const currently = () => (running ? now + (Date.now() - shownAt) / 1_000 : now);
+  const currently = () => now + (rate * (Date.now() - shownAt)) / 1_000;
 
   function total() {
     let end = currently();
@@ -209,7 +210,7 @@ function render({ model, el }) {
       for (const span of lane.spans) end = Math.max(end, span.end ?? 0, span.start);
       for (const mark of lane.marks) end = Math.max(end, mark.at);
     }
-    return Math.max(end, 1);
+    return Math.max(end, least);
   }
 
   function draw() {
@@ -279,9 +280,10 @@ function render({ model, el }) {
     lanes = (message.lanes ?? []).map(({ name = "", spans = [], marks = [] }) => ({ name: String(name), spans, marks }));
     now = message.now ?? 0;
     shownAt = Date.now();
-    running = Boolean(message.running);
+    rate = message.running ? (message.rate ?? 1) : 0;
+    least = message.until || 1;
     setText(note, visibleLine(message.note ?? ""));
-    if (!running) {
+    if (!rate) {
       stop?.();
       stop = null;
     } else if (!stop) {
