@@ -31,7 +31,7 @@ from chatlab.settings import (
     shown_url,
     with_secrets,
 )
-from chatlab.settings.urls import MOST_SHOWN
+from chatlab.settings.urls import MOST_SHOWN, through_proxy
 
 URL = "ws://127.0.0.1:8000/ws"
 HTTP_URL = "http://127.0.0.1:8000"
@@ -494,6 +494,11 @@ def test_A107_a_long_url_is_cut_where_it_is_shown_and_shows_no_secret() -> None:
     assert shown_url("ws://ada:s3cret@h/ws") == "ws://***@h/ws"
     assert shown_url(f"ws://ada:s3cret@{'h' * 9_999}").startswith("ws://***@hhh")
     assert len(shown_url("ws://h/" + "x" * 9_999)) == MOST_SHOWN
+
+
+def test_a_url_through_a_proxy_keeps_all_but_its_place() -> None:
+    assert through_proxy("wss://u:p@h:1/ws?x=1#y", "127.0.0.1", 5) == "wss://u:p@127.0.0.1:5/ws?x=1#y"
+    assert through_proxy("http://[::1]", "127.0.0.1", 5) == "http://127.0.0.1:5"
 
 
 def test_a_heartbeat_by_the_server_is_one_that_is_on() -> None:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit, urlunsplit
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.foreign_server import ForeignServer
@@ -27,6 +26,7 @@ from chatlab.experiment.worlds.proxied_line import LinesToServer, ProxiedLine
 from chatlab.experiment.worlds.scheduler import LoopScheduler
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.random_streams import RandomStreams
+from chatlab.settings.urls import through_proxy
 from chatlab.sim.capacity import ServerConfig
 from chatlab.sim.fault_context import Breakable, FaultContext, ServerControl
 from chatlab.sim.faults import (
@@ -135,9 +135,7 @@ class FaultProxy:
 
     def rebase(self, url: str) -> str:
         """Return the URL with the proxy's host and port; a user and password stay."""
-        parts = urlsplit(url)
-        user, at, _ = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{user}{at}{self.host}:{self.port}"))
+        return through_proxy(url, self.host, self.port)
 
     # Faults
 

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from chatlab.live.listening import stop_listening
 from chatlab.live.proxied_connection import READ_SIZE, ProxiedConnection
+from chatlab.settings.urls import through_proxy
 
 
 class Proxy:
@@ -50,9 +51,7 @@ class Proxy:
 
     def rebase(self, url: str) -> str:
         """Return the URL with the proxy's host and port; a user and password stay."""
-        parts = urlsplit(url)
-        user, at, _ = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{user}{at}{self.host}:{self.port}"))
+        return through_proxy(url, self.host, self.port)
 
     @property
     def connections(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
 from chatlab.errors import SettingsError
 from chatlab.text import cut
@@ -161,6 +161,13 @@ def _hide_value(pair: str) -> str:
     """Return a query field with its value hidden; a field without = is hidden completely."""
     name, equals, value = pair.partition("=")
     return f"{name}={HIDDEN if value else ''}" if equals else HIDDEN if pair else ""
+
+
+def through_proxy(url: str, host: str, port: int) -> str:
+    """Return the URL with a proxy's host and port; a user and password stay."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{host}:{port}"))
 
 
 def shown_url(url: str) -> str:

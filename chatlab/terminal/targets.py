@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import force_setattr, replace
@@ -23,6 +23,7 @@ from chatlab.settings import (
     parse_problem,
     shown_url,
 )
+from chatlab.settings.urls import through_proxy
 from chatlab.text import quoted
 
 HEARTBEAT = HeartbeatConfig(interval=10.0, timeout=5.0)
@@ -62,9 +63,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
     def through(self, host: str, port: int) -> Target:
         """Return the target as reached through a proxy on `host` and `port`."""
-        parts = urlsplit(self.url)
-        user, at, _ = parts.netloc.rpartition("@")
-        return replace(self, url=urlunsplit(parts._replace(netloc=f"{user}{at}{host}:{port}")))
+        return replace(self, url=through_proxy(self.url, host, port))
 
 
 _MATRIX = {

@@ -116,3 +116,28 @@ class LastingFault(Fault, frozen=True, kw_only=True):
     @property
     def end_at(self) -> float:
         return self.at + self.duration
+
+
+class LosingFault(LastingFault, frozen=True, kw_only=True):
+    """A lasting fault that loses packets, which TCP sends again."""
+
+    @property
+    def lost_share(self) -> float:
+        """Share of the packets that are lost."""
+        return 1.0
+
+    @property
+    def loses(self) -> bool:
+        return True
+
+    @property
+    def deaf_until(self) -> float:
+        return self.end_at
+
+    def prepare(self, context: FaultContext) -> None:
+        for target in context.hit:
+            target.path.lose(self.at, self.end_at, self.lost_share)
+
+    def inject(self, context: FaultContext) -> Injection:
+        if (yield self.duration):
+            context.end_losses(self.at)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from chatlab.settings import Duration
 from chatlab.sim.fault_context import FaultContext
-from chatlab.sim.faults.base import Fault, Injection, LastingFault
+from chatlab.sim.faults.base import Fault, Injection, LosingFault
 from chatlab.sim.path import Direction
 
 
@@ -72,21 +72,5 @@ class NetworkChange(Fault, frozen=True, kw_only=True, tag="network_change"):
         yield 0.0
 
 
-class Partition(LastingFault, frozen=True, kw_only=True, tag="partition"):
+class Partition(LosingFault, frozen=True, kw_only=True, tag="partition"):
     """The network drops all packets; TCP resends them, so they arrive after it unless an end has given up."""
-
-    @property
-    def loses(self) -> bool:
-        return True
-
-    @property
-    def deaf_until(self) -> float:
-        return self.end_at
-
-    def prepare(self, context: FaultContext) -> None:
-        for target in context.hit:
-            target.path.lose(self.at, self.end_at)
-
-    def inject(self, context: FaultContext) -> Injection:
-        if (yield self.duration):
-            context.end_losses(self.at)

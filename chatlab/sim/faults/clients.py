@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from chatlab.sim.fault_context import FaultContext
-from chatlab.sim.faults.base import Injection, LastingFault
+from chatlab.sim.faults.base import Injection, LastingFault, LosingFault
 
 ROUNDING = 1e-6
 """Part of a period by which a timer may be due behind one wake-up, and still fire at it."""
@@ -44,7 +44,7 @@ class Throttled(LastingFault, frozen=True, kw_only=True, tag="throttled"):
             target.timers.remove(delay)
 
 
-class Suspended(LastingFault, frozen=True, kw_only=True, tag="suspended"):
+class Suspended(LosingFault, frozen=True, kw_only=True, tag="suspended"):
     """The computer sleeps, as with its lid closed: all packets are lost, and no timer fires.
 
     At the end everything happens that is overdue, the person's own actions too. Packets that were under way
@@ -52,20 +52,8 @@ class Suspended(LastingFault, frozen=True, kw_only=True, tag="suspended"):
     """
 
     @property
-    def loses(self) -> bool:
-        return True
-
-    @property
     def severity(self) -> int:
         return 1
-
-    @property
-    def deaf_until(self) -> float:
-        return self.end_at
-
-    def prepare(self, context: FaultContext) -> None:
-        for target in context.hit:
-            target.path.lose(self.at, self.end_at)
 
     def inject(self, context: FaultContext) -> Injection:
         for target in context.hit:

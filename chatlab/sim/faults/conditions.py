@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from chatlab.settings import Duration, PositiveDuration, Size
 from chatlab.sim.fault_context import FaultContext
-from chatlab.sim.faults.base import Injection, LastingFault
+from chatlab.sim.faults.base import Injection, LastingFault, LosingFault
 from chatlab.sim.latency import Latency, LogNormal, NetworkConfig
 from chatlab.sim.path import Impairment
 from chatlab.transports.backoff import Uniform
@@ -63,7 +63,7 @@ class LowBandwidth(Condition, frozen=True, kw_only=True, tag="bandwidth"):
         return Impairment(bandwidth=self.bandwidth)
 
 
-class Loss(LastingFault, frozen=True, kw_only=True, tag="loss"):
+class Loss(LosingFault, frozen=True, kw_only=True, tag="loss"):
     """The share `loss` of the packets is lost in each direction; TCP sends them again, so they come late."""
 
     loss: Annotated[float, Meta(gt=0, le=1)]
@@ -73,16 +73,12 @@ class Loss(LastingFault, frozen=True, kw_only=True, tag="loss"):
         return 1
 
     @property
-    def loses(self) -> bool:
-        return True
+    def lost_share(self) -> float:
+        return self.loss
 
-    def prepare(self, context: FaultContext) -> None:
-        for target in context.hit:
-            target.path.lose(self.at, self.end_at, self.loss)
-
-    def inject(self, context: FaultContext) -> Injection:
-        if (yield self.duration):
-            context.end_losses(self.at)
+    @property
+    def deaf_until(self) -> float:
+        return -inf
 
 
 class IdleTimeout(Condition, frozen=True, kw_only=True, tag="idle_timeout"):
