@@ -52,16 +52,16 @@ def explore_heartbeat() -> Explorer:
 
 def _answer(reusable: ReusableFigure, interval: float, timeout: float, idle: float, loss: float) -> Answer:
     heartbeat = HeartbeatConfig(interval=interval, timeout=timeout)
-    lanes = {"with": _proxied(heartbeat, idle), "without": _proxied(HeartbeatConfig(enabled=False), idle)}
+    lanes = {"pings": _proxied(heartbeat, idle), "no pings": _proxied(HeartbeatConfig(enabled=False), idle)}
     left, middle, right = reusable.row(3, width=76.0, left=15.0, right=4.0, bottom=18.0)
     soonest, latest = detection_span(interval, timeout)
     plot_detection(_noticed(heartbeat), interval, timeout, ax=left)
     pongs = _pongs(loss / 100)
     plot_alarms(soonest, loss / 100, delay=DELAY, pongs=pongs, ax=middle)
     plot_statuses(lanes, ax=right)
-    title = f"With and without, behind a proxy ({idle:.3g} s)"
+    title = f"Idle behind a proxy ({idle:.3g} s)"
     right.set_title(title, loc="left", y=1.0, fontsize=TITLE, fontweight="bold", color=INK, pad=13)
-    cuts = sum(span.status is ConnectionStatus.RECONNECTING for span in lanes["with"])
+    cuts = sum(span.status is ConnectionStatus.RECONNECTING for span in lanes["pings"])
     minutes = f"{QUIET / 60:.0f} minutes"
     return Answer(
         figure_of(left),
