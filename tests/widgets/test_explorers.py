@@ -47,6 +47,10 @@ def test_each_states_its_question_and_answers_it_in_a_plot_and_in_words(make: Ca
     assert explorer.picture.png.startswith(b"\x89PNG")
     assert explorer.picture.alt
     assert not explorer.words.value.startswith(("These settings", "This couldn't"))
+    figure = explorer._answer(**explorer.values).figure
+    figure.draw_without_rendering()
+    titles = [ax._left_title for ax in figure.axes]  # type: ignore[attr-defined]
+    assert [each.get_text() for each in titles if each.get_window_extent().x1 > figure.bbox.x1] == []
 
 
 @pytest.mark.sampled(2)
@@ -77,7 +81,9 @@ def test_words_are_whole_sentences_at_the_ends_too() -> None:
     backoff.controls["max_delay"].value = 1.0
     assert "the tightest herd is yours, with " in answered(backoff).words.value
     heartbeat = answered(explore_heartbeat())
-    assert re.search(r", the latest of 1,0\d\d simulated pongs takes 0\.\d+ s: by TCP", heartbeat.words.value)
+    assert re.search(
+        r", the latest of 1,0\d\d simulated pongs takes 0\.\d+ s: by the closed form", heartbeat.words.value
+    )
     assert heartbeat.words.value.endswith(" taken for dead about every 47,500,000 years.")
     heartbeat.controls["loss"].value = 0.001
     assert answered(heartbeat).words.value.endswith(" taken for dead less than once in a billion years.")
