@@ -107,6 +107,9 @@ class Dialect:
     answer to a POST is the ack."""
     idempotent: bool = True
     """Whether the server drops duplicates; if not, readers drop them by sender, client id and content."""
+    reuses_ids: bool = True
+    """Whether a restarted server may give an id again, to another message. If so, a known id with another
+    content is shown, with a `resync` before the first one."""
     greets: bool = False
     """Whether the server lets a reader in by a `Welcome`. Until then the transport isn't connected, sends no
     message and no heartbeat, and the attempt fails after `connect_timeout`."""

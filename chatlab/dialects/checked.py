@@ -205,7 +205,7 @@ class CheckedDialect(Dialect):
         self._inner = inner
         self.name, self.websocket, self.heartbeat = inner.name, inner.websocket, inner.heartbeat
         self.acks, self.idempotent, self.greets = inner.acks, inner.idempotent, inner.greets
-        self.failures, self.gap = inner.failures, inner.gap
+        self.failures, self.gap, self.reuses_ids = inner.failures, inner.gap, inner.reuses_ids
 
         http: object = inner.http
         if http is not None and not isinstance(http, HttpDialect):

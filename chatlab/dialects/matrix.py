@@ -187,6 +187,7 @@ class MatrixDialect(Dialect):
     name = "matrix"
     websocket = False
     acks = True
+    reuses_ids = False
 
     def __init__(self) -> None:
         self._http = MatrixHttp()

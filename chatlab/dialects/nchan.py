@@ -124,6 +124,7 @@ class NchanDialect(Dialect):
     name = "nchan"
     acks = True
     idempotent = False
+    reuses_ids = False  # An id begins with the time.
     heartbeat = "ping"  # A text frame would be published, or refused with 1008.
     failures: Mapping[str, Verdict] = MappingProxyType({"close 1000": "retry"})  # idle, with reason "408"
 

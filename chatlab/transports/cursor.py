@@ -33,18 +33,31 @@ class Cursor:
 
     def __init__(self, last_id: str | None = None) -> None:
         self.last_id = last_id
-        self._seen: dict[str, None] | None = None
-        self._posted: dict[bytes, None] | None = None
+        self._seen: dict[str, int | None] | None = None
+        self._posted: dict[bytes, int | None] | None = None
 
-    def advance(self, id: str) -> bool:
-        """Record a received message; return whether it is new. A message without an id is always new."""
+    def advance(self, id: str, content: int | None = None) -> bool:
+        """Record a received message; return whether it is new. A message without an id is always new.
+
+        `content` is its `content_of`; None: the id isn't reused.
+        """
         if not id:
             return True
         seen = self._seen
         if seen is None:
             seen = self._seen = {}
-        if not _record(seen, id if len(id) <= MAX_PLAIN_ID else _digest(id)):
+        if not _record(seen, _key(id), content):
             return False
+        self.last_id = id
+        return True
+
+    def reused(self, id: str, content: int) -> bool:
+        """Return whether a known id has come again with another content; then record that one."""
+        seen, key = self._seen, _key(id)
+        before = None if seen is None else seen.get(key)
+        if seen is None or before is None or before == content:
+            return False
+        seen[key] = content
         self.last_id = id
         return True
 
@@ -66,10 +79,19 @@ class Cursor:
         """Move back to an earlier id, and forget the `unread` messages, so that they count as new again."""
         for message in unread:
             if self._seen is not None:
-                self._seen.pop(message.id if len(message.id) <= MAX_PLAIN_ID else _digest(message.id), None)
+                self._seen.pop(_key(message.id), None)
             if self._posted is not None:
                 self._posted.pop(_fingerprint(message), None)
         self.last_id = id
+
+
+def content_of(message: ChatMessage) -> int:
+    """Return a hash of a message's content, valid in this process."""
+    return hash(message.text if message.data is None else message.data)
+
+
+def _key(id: str) -> str:
+    return id if len(id) <= MAX_PLAIN_ID else _digest(id)
 
 
 def _digest(id: str) -> str:
@@ -101,11 +123,11 @@ def _fingerprint(message: ChatMessage) -> bytes:
     return digest.digest()
 
 
-def _record(noted: dict[K, None], key: K) -> bool:
-    """Record a key, and drop the oldest if there are too many; return whether it is new."""
+def _record(noted: dict[K, int | None], key: K, value: int | None = None) -> bool:
+    """Record a key with its value, and drop the oldest if there are too many; return whether it is new."""
     if key in noted:
         return False
-    noted[key] = None
+    noted[key] = value
     if len(noted) >= _FULL:
         for old in tuple(islice(noted, FORGOTTEN_IDS)):
             del noted[old]

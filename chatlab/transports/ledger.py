@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from chatlab.dialects.base import (
     Ack,
     Dialect,
@@ -23,7 +25,7 @@ from chatlab.dialects.base import (
 )
 from chatlab.messages import ChatEvent, ChatMessage, DeliveryState, OutgoingMessage
 from chatlab.settings import TransportConfig
-from chatlab.transports.cursor import Cursor, too_long
+from chatlab.transports.cursor import Cursor, content_of, too_long
 from chatlab.transports.machine import Deliver, Effect, Refuse, Settle, Unencodable
 from chatlab.transports.outbox import Outbox
 
@@ -43,7 +45,9 @@ class Ledger:
         "_dialect",
         "_outbox",
         "_records_all",
+        "_recounted",
         "_reported",
+        "_reuses_ids",
         "acked",
         "can_expire",
         "cursor",
@@ -54,7 +58,9 @@ class Ledger:
         self._dialect = dialect
         self._acks = acks
         self.can_expire = config.outbox.max_age is not None
-        self._records_all = dialect.gap is not None or not dialect.idempotent
+        self._reuses_ids = dialect.reuses_ids
+        self._records_all = dialect.gap is not None or not dialect.idempotent or dialect.reuses_ids
+        self._recounted = False  # The last message had an id that the server had given before.
         self._outbox: Outbox | None = None
         self._reported: str | None = None  # The last id that was reported as too long to resume from.
         self.cursor = Cursor(config.after)
@@ -169,12 +175,25 @@ class Ledger:
         reason = "the server no longer has the messages after the last one"
         out.append(Deliver(ChatEvent("resync", reason=reason)))
 
+    def _reused(self, message: ChatMessage, out: list[Effect]) -> bool:
+        """Report that the server counts anew if the message has a known id, but another content; return
+        whether it has."""
+        if not message.id or not self.cursor.reused(message.id, content_of(message)):
+            return False
+        if not self._recounted:
+            self._recounted = True
+            reason = "the server gave a known id to another message, as if it counted anew after a restart"
+            out.append(Deliver(ChatEvent("resync", reason=reason)))
+        return True
+
     def _record(self, message: ChatMessage, out: list[Effect]) -> bool:
-        """Record a message, if ids show gaps or the server keeps duplicates; return whether it is new."""
+        """Record a message, if ids show gaps or are reused, or the server keeps duplicates; return whether it
+        is new."""
         cursor, dialect = self.cursor, self._dialect
         before = cursor.last_id
-        if not cursor.advance(message.id):
+        if not cursor.advance(message.id, content_of(message) if self._reuses_ids else None):
             return False
+        self._recounted = False
         if dialect.gap is not None and before and message.id and dialect.gap(before, message.id):
             self.report_gap(out)
         once = dialect.idempotent or not message.client_id
@@ -186,7 +205,10 @@ class Ledger:
             case ChatMessage():
                 if item.client_id and item.sender == self._config.sender:
                     self._echo(item, out)
-                if self._record(item, out) if self._records_all else self.cursor.advance(item.id):
+                if self._reuses_ids and self._reused(item, out):
+                    item = replace(item, id="")  # Others would drop it as a duplicate.
+                    out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
+                elif self._record(item, out) if self._records_all else self.cursor.advance(item.id):
                     out.append(Deliver(ChatEvent("message", message=item, sender=item.sender)))
                     if too_long(item.id):
                         self._report_unresumable(out)

@@ -41,6 +41,46 @@ def read(ledger: Ledger, *items: Incoming) -> list[Effect]:
     return out
 
 
+class Counting(ChatlabDialect):
+    """The dialect of a server that numbers its messages from 1 after each start."""
+
+    reuses_ids = True
+
+
+def shown(effects: list[Effect]) -> list[str]:
+    """Return the texts of delivered messages, and the types of other events."""
+    events = [effect.event for effect in effects if isinstance(effect, Deliver)]
+    return [event.type if event.message is None else event.message.text for event in events]
+
+
+def test_a_server_that_counts_anew_loses_no_message_and_is_reported_once() -> None:
+    it = Ledger(HttpConfig(url="http://h"), Counting(), acks=True)
+    first = [ChatMessage(f"{n}", text=f"old {n}") for n in (1, 2, 3)]
+    assert shown(read(it, *first, *first)) == ["old 1", "old 2", "old 3"]
+    again = [ChatMessage("1", text="new 1"), ChatMessage("2", data=b"new 2")]
+    effects = read(it, *again, *again)
+    assert shown(effects) == ["resync", "new 1", ""]
+    assert it.cursor.last_id == "2"
+    delivered = [effect.event.message for effect in effects if isinstance(effect, Deliver)]
+    assert [message.id for message in delivered if message] == ["", ""], "readers drop a known id"
+    assert shown(read(it, ChatMessage("4", text="new 4"), ChatMessage("1", text="newer 1"))) == [
+        "new 4",
+        "resync",
+        "newer 1",
+    ]
+
+
+def test_a_known_id_that_is_never_given_again_is_a_copy_whatever_its_content() -> None:
+    it = ledger()
+    assert shown(read(it, ChatMessage("1", text="hi"), ChatMessage("1", text="ho"))) == ["hi"]
+
+
+def test_a_message_without_id_or_of_an_unreadable_ones_id_is_no_second_one() -> None:
+    it = Ledger(HttpConfig(url="http://h"), Counting(), acks=True)
+    assert shown(read(it, Unreadable("odd", "x", "1"), ChatMessage("1", text="hi"))) == ["unreadable"]
+    assert shown(read(it, ChatMessage("", text="hi"), ChatMessage("", text="ho"))) == ["hi", "ho"]
+
+
 def test_messages_are_taken_in_order_and_once() -> None:
     it = ledger()
     assert submitted(it, "a", "b") == []

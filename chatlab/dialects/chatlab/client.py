@@ -26,6 +26,7 @@ class ChatlabDialect(Dialect):
 
     name = "chatlab"
     acks = True
+    reuses_ids = False  # An id has the log's epoch.
     heartbeat = "json"
 
     @property
