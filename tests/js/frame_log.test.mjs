@@ -314,7 +314,8 @@ test("frames that an answer in parts lacks are removed with its last part, which
 
 test("in slow motion, times are seconds since the start", () => {
   const page = mount(view, { elapsed: true });
-  page.feed.reply("ready", [frame(0, { at: 30_160 })]);
+  assert.equal(page.model.asked("ready")[0].filter.heartbeats, true, "and heartbeats are shown");
+  page.feed.reply("ready", [frame(0, { at: 30_160, kind: "ping" })]);
   assert.equal(page.$("time").textContent, "30.160 s");
   page.$("[data-action=expand]").click();
   assert.match(page.$(".cl-detail-bar").textContent, /30\.160 s/);

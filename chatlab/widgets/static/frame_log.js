@@ -124,14 +124,14 @@ function createFrame(doc, first, elapsed) {
   return { node, expand, update, toggle, toggleRaw };
 }
 
-function toolbar({ scope, doc, changed }) {
+function toolbar({ scope, doc, changed, heartbeating }) {
   const options = (select, pairs) => select.append(...pairs.map(([value, text]) => element(doc, "option", { value }, text)));
   const direction = element(doc, "select", { "aria-label": "Direction" });
   options(direction, [["", "All directions"], ["up", "\u2191 up"], ["down", "\u2193 down"], ["local", "\u2022 local"]]);
   const kind = element(doc, "select", { "aria-label": "Kind" });
   options(kind, [["", "All kinds"]]);
   const search = new SearchField({ scope, doc, label: "Filter content", changed });
-  const heartbeats = element(doc, "input", { type: "checkbox" });
+  const heartbeats = element(doc, "input", { type: "checkbox", checked: heartbeating });
   const count = element(doc, "span", { class: "cl-count" });
   const node = element(
     doc, "div", { class: "cl-toolbar" }, direction, kind, search.node, element(doc, "label", {}, heartbeats, "Heartbeats"), count,
@@ -165,7 +165,7 @@ function render({ model, el }) {
   const doc = el.ownerDocument;
   const scope = new Scope();
   mount(el, "cl-frames", scope);
-  const bar = toolbar({ scope, doc, changed: () => feed.refilter() });
+  const bar = toolbar({ scope, doc, changed: () => feed.refilter(), heartbeating: model.get("elapsed") });
   const columns = ["at", "direction", "kind", "size", "payload"].map((name) => element(doc, "col", { class: `cl-col-${name}` }));
   const head = ["Time", "", "Kind", "Size", "Content"].map((text, index) =>
     index === 1 ? element(doc, "th", { scope: "col" }, element(doc, "span", { class: "cl-sr" }, "Direction")) : element(doc, "th", { scope: "col" }, text),
