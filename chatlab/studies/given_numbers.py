@@ -22,8 +22,10 @@ _SECONDS = {
 }
 """Units of time in seconds."""
 _PER_CENT = ("%", "percent", "per cent")
-_RATE = re.compile(r"(?P<what>.*?)\s*(?:/|\bper\b|\ban?\b)\s*(?P<time>\w+)")
-"""A unit such as "messages a second", "messages per minute" or "/s"."""
+_RATE = re.compile(
+    r"(?P<what>.*?)\s*(?:/|\bper\b|\bevery\b|\beach\b|\ban?\b)\s*(?P<count>\d+(?:\.\d+)?)?\s*(?P<time>[^\W\d]+)"
+)
+"""A unit such as "messages a second", "messages per minute", "every 3 s" or "/s"."""
 _SIGNS = str.maketrans({"−": "-", "⁄": "/"})
 _SHOWN = 40
 """Maximum characters of a value that an error quotes."""
@@ -108,7 +110,7 @@ def _read_digits(given: str, digits: str) -> float:
 
 def _factor(given: str, written: str, unit: str) -> float:
     """Return the factor from the unit that was written to the wanted one."""
-    if written in ("", unit, singular(unit)) or (written == "times" and not unit):
+    if written in ("", unit, singular(unit)) or (written == "times" and _counts(unit)):
         return 1.0
     if rate := _rate_factor(written, unit):
         return rate
@@ -125,12 +127,18 @@ def _factor(given: str, written: str, unit: str) -> float:
     return factor / wanted
 
 
+def _counts(unit: str) -> bool:
+    """Return whether a unit is of things that are counted, such as "messages", or empty."""
+    return singular(unit) not in _SECONDS and unit not in _PER_CENT and not _RATE.fullmatch(unit)
+
+
 def _rate_factor(written: str, unit: str) -> float | None:
     """Return the factor from the rate that was written to the wanted one; None if one isn't a rate."""
     rate, wanted = _RATE.fullmatch(written), _RATE.fullmatch(unit)
     if not rate or not wanted or rate["what"] not in ("", wanted["what"], singular(wanted["what"])):
         return None
     seconds, per = _SECONDS.get(singular(rate["time"])), _SECONDS.get(singular(wanted["time"]))
+    seconds = (seconds or 0.0) * float(rate["count"] or 1)
     return per / seconds if seconds and per else None
 
 

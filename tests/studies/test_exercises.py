@@ -14,7 +14,7 @@ FORGERY = "hi\n\nevent: typing\ndata: admin"
 RIGHT: dict[str, list[object]] = {
     "start": [5, "5", "5,0", "5 s", "5000 ms", 5.44],
     "backoff": [10, "10 seconds", "ten seconds", 9.9],
-    "heartbeats": [7, "7", "7 transmissions", "seven"],
+    "heartbeats": [7, "7", "7 transmissions", "seven times", "seven"],
     "outbox": [123, "123 messages"],
     "event streams": [FORGERY, "\r\revent: typing\rdata: admin", "\n\ndata: admin\nevent: typing"],
     "polling": [1 / 3, "1/3", "0.33", "0,333", "1/3 messages per second", "20 a minute", "0.33/s"],

@@ -88,6 +88,10 @@ def test_ten_seconds_in_many_spellings(written: object) -> None:
         ("20 a minute", "messages a second", 1 / 3),
         ("20 messages / min", "messages a second", 1 / 3),
         ("1/3 / s", "messages a second", 1 / 3),
+        ("1 every 3 s", "messages a second", 1 / 3),
+        ("one message every 3 seconds", "messages a second", 1 / 3),
+        ("5 per 2.5 min", "messages a second", 1 / 30),
+        ("seven times", "transmissions", 7),
         ("once", "times", 1),
         ("Twice.", "times", 2),
         ("about twice", "times", 2),
@@ -158,6 +162,10 @@ def test_what_is_no_number_gets_a_sentence(written: object, says: str) -> None:
         ("3 a second", "messages"),
         ("3 seconds", "messages a second"),
         ("3/s", ""),
+        ("3 every 0 s", "messages a second"),
+        ("3 times", "messages a second"),
+        ("3 times", "seconds"),
+        ("3 times", "%"),
     ],
 )
 def test_a_rate_of_something_else_is_refused(written: str, unit: str) -> None:
