@@ -5,7 +5,7 @@ Peers that are not installed are said to be skipped; `bench/requirements.txt` na
 
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from time import process_time
 from typing import Any
@@ -20,7 +20,6 @@ ROUNDS = 5
 READ = 16_384  # bytes that a socket gives at a time
 Dispatched = tuple[str, str, str]  # type, data, last event id
 Read = tuple[list[Dispatched], float | None]  # the events, and the reconnection time at the end
-Parse = Callable[[Iterable[bytes]], Iterator[Any]]
 
 
 class Body(httpx.SyncByteStream):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from math import inf, sin
 from typing import Any
 
@@ -341,16 +341,6 @@ def test_two_processes_find_the_same() -> None:
         together = quietly("server.accept_rate=2:200", keep="last_back<=4", runs=20, executor=executor)
     assert together.answer == alone.answer
     assert_frame_equal(together.runs, alone.runs)
-
-
-@pytest.fixture
-def dask() -> Iterator[Any]:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client.get_executor()
 
 
 @pytest.mark.slow

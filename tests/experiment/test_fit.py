@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from functools import cache
 from pathlib import Path
@@ -256,16 +255,6 @@ def test_two_processes_fit_the_same() -> None:
         together = quietly(incident("none", 94), executor=executor)
     assert together.answer == alone.answer
     assert_frame_equal(together.ranking, alone.ranking)
-
-
-@pytest.fixture
-def dask() -> Iterator[Any]:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client.get_executor()
 
 
 @pytest.mark.slow

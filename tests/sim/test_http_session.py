@@ -64,8 +64,6 @@ class World:
     def lose(self, event: Closed | Answered) -> None:
         self.handle(event)
 
-    resting = False
-
     def wake(self) -> None:
         """Is never at rest."""
 

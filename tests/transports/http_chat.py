@@ -49,7 +49,6 @@ DISCONNECTED, CONNECTING, CONNECTED, RECONNECTING, ERROR = ConnectionStatus
 QUEUED, SENT, ACKED, DROPPED, EXPIRED, FAILED = DeliveryState
 
 Purpose = Literal["stream", "poll", "post", "csrf", "websocket"]
-OF_RECEIVER = ("stream", "poll", "websocket")
 
 
 class Chat:

@@ -2,7 +2,7 @@
 
 import html
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from chatlab.widgets.collapsible import Collapsible
 from chatlab.widgets.frames import _stream_kind
 from chatlab.widgets.views import HEARTBEATS
 from tests.widgets.comms import PATIENCE, View
+from tests.widgets.test_faults import until
 
 NOWHERE = "ws://127.0.0.1:9/ws"
 
@@ -33,13 +34,6 @@ def panel() -> Iterator[ChatPanel]:
     panel = ChatPanel(config, name="test")
     yield panel
     panel.close()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def states(panel: ChatPanel) -> dict[str, str]:

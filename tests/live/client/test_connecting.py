@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,6 @@ from chatlab.settings import ReconnectConfig
 from tests.live.watch import until
 
 ONCE = ReconnectConfig(max_attempts=0)
-Resolve = Callable[..., Any]
 
 
 def entry(address: str) -> tuple[Any, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import tracemalloc
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -30,12 +29,6 @@ from tests.live.server.visitors import PATIENCE, Visitor, listen, visit
 from tests.live.watch import until
 from tests.processes import served
 from tests.sizes import rows
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[EmbeddedServer]:
-    async with EmbeddedServer() as server:
-        yield server
 
 
 async def log_of(server: EmbeddedServer) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -19,12 +18,6 @@ from tests.live.server.members import get, join, open_connections, raw, rest_of
 from tests.live.server.visitors import PATIENCE, Stream, Visitor, asked, listen, visit
 
 REQUEST = b"GET /stream?room=lobby&sender=raw HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[EmbeddedServer]:
-    async with EmbeddedServer() as server:
-        yield server
 
 
 async def people(server: EmbeddedServer) -> int:
