@@ -190,6 +190,10 @@ class Dialect:
         """
         return came.text == sent.text and came.data == sent.data
 
+    def last_frame(self) -> str | bytes | None:
+        """Return the frame to send before the application disconnects; None: the close frame says enough."""
+        return None
+
     def typing(self, config: TransportConfig) -> str | bytes | None:
         """Return the frame that reports that the person is typing; None: the server has no such frame."""
         return None

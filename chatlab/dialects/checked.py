@@ -253,6 +253,12 @@ class CheckedDialect(Dialect):
     def is_echo(self, sent: OutgoingMessage, came: ChatMessage) -> bool:
         return self._inner.is_echo(sent, came)
 
+    def last_frame(self) -> str | bytes | None:
+        made: str | bytes | None = self.call.one(
+            "last_frame", (*FRAME, type(None)), "the frame, text or bytes, or None"
+        )
+        return made
+
     def typing(self, config: TransportConfig) -> str | bytes | None:
         made: str | bytes | None = self.call.one(
             "typing", (*FRAME, type(None)), "the frame, text or bytes, or None", config

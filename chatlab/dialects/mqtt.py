@@ -1,6 +1,6 @@
 """The `mqtt` dialect: a topic of an MQTT 3.1.1 broker, over WebSocket.
 
-    client → broker   CONNECT   SUBSCRIBE to the room's topic   PUBLISH   PUBACK   PINGREQ
+    client → broker   CONNECT   SUBSCRIBE to the room's topic   PUBLISH   PUBACK   PINGREQ   DISCONNECT
     broker → client   CONNACK   SUBACK (lets the reader in)     PUBLISH   PUBACK (the ack)   PINGRESP
 
 The room is the topic. Brokers pass any content on, so messages have our format (`envelope.py`). Anything else
@@ -35,6 +35,7 @@ from chatlab.dialects.base import (
 from chatlab.dialects.envelope import encode_envelope, read_envelope
 from chatlab.dialects.mqtt_packets import (
     CONNACK,
+    DISCONNECT,
     MAX_ID,
     PINGREQ,
     PINGRESP,
@@ -184,6 +185,9 @@ class MqttDialect(Dialect):
     def ping(self, id: int) -> bytes:
         self._ping_id = id  # A PINGRESP has none.
         return packet(PINGREQ, b"")
+
+    def last_frame(self) -> bytes:
+        return packet(DISCONNECT, b"")  # Else the broker takes the connection as broken. Source: §3.14.
 
 
 _NAMES = frozenset({"username", "password"})

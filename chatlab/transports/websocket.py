@@ -288,6 +288,8 @@ class WebSocketMachine:
         """Become idle, as the application asked; unsettled messages stay in the outbox."""
         state = self._state
         if isinstance(state, Open):
+            if (frame := self._wire.last_frame()) is not None:
+                out.append(frame_effect(state.link, frame))
             out.append(Close(state.link, 1000))
         self._ledger.lose_connection()
         self._state = IDLE

@@ -280,6 +280,7 @@ def test_what_makes_no_sense_is_unreadable_and_the_connection_goes_on(
 def test_heartbeats_are_pingreq_and_pingresp() -> None:
     dialect = wire()
     assert dialect.ping(3) == b"\xc0\0"
+    assert dialect.last_frame() == b"\xe0\0"
     assert dialect.decode(b"\xd0\0") == [ServerPong(3)]
 
 

@@ -19,7 +19,7 @@ user {user}
 persistence true
 persistence_location {folder}/
 max_queued_messages 5000
-log_dest none
+log_dest file {folder}/log
 """
 OPEN = "allow_anonymous true"
 
@@ -53,6 +53,11 @@ class Mosquitto:
         if not wait_until_listening(self._process, self._port):
             self.stop()
             raise RuntimeError("mosquitto didn't start")
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._file.with_name("log").read_text(encoding="utf-8")
 
     def stop(self) -> None:
         """End it; it saves its sessions."""

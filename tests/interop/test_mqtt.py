@@ -83,6 +83,18 @@ async def test_a_session_is_kept_for_its_client_id_and_another_loss_is_a_resync(
             await chat.disconnect()
 
 
+async def test_a_disconnect_is_announced_and_a_reset_is_not(broker: Mosquitto, channel: str) -> None:
+    async with FaultProxy(broker.url) as proxy:
+        url, name = proxy.rebase(broker.url), f"{channel}-ada"
+        with chatting(url, channel, dialect=MqttDialect(name)) as (ada, watch):
+            await ada.connect()
+            proxy.reset()
+            await watch.connected(2)
+            await ada.disconnect()
+    await until(lambda: f"Client {name} disconnected." in broker.log)
+    assert broker.log.count(f"Client {name} disconnected.") == 1
+
+
 async def test_a_retained_message_greets_who_comes_later(broker: Mosquitto, channel: str) -> None:
     with chatting(broker.url, channel, dialect=MqttDialect(retain=True)) as (ada, _):
         await ada.connect()

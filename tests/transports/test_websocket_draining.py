@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from math import inf
 
+import pytest
+
+from chatlab.dialects import ChatlabDialect
 from chatlab.settings import OutboxConfig
-from chatlab.transports.machine import Close, Disconnect, Settle
+from chatlab.transports.machine import Close, Disconnect, Send, Settle
 from tests.transports.websocket_chat import (
     ACKED,
     DISCONNECTED,
@@ -41,6 +44,24 @@ def test_A67_disconnect_waits_no_longer_than_the_drain_timeout() -> None:
     assert chat.machine.unsettled == 1, "what is unsettled is kept"
     chat.connect()
     assert sent_ids(chat.open()) == ["a"]
+
+
+class Polite(ChatlabDialect):
+    def last_frame(self) -> str:
+        return "bye"
+
+
+@pytest.mark.parametrize("drain", [True, False])
+def test_the_dialects_last_frame_goes_before_a_wanted_close_only(drain: bool) -> None:
+    chat = Chat(dialect=Polite())
+    chat.connect()
+    assert not any(isinstance(effect, Send) for effect in chat.do(Disconnect(drain)))
+    chat.connect()
+    chat.open()
+    assert Send(2, "bye") not in chat.close("reset")
+    chat.tick()
+    chat.open()
+    assert chat.do(Disconnect(drain))[:2] == [Send(3, "bye"), Close(3, 1000)]
 
 
 def test_a_refusal_ends_the_drain_as_well() -> None:
