@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Headers, TokenFileName, given_headers
+from chatlab.cli.options import Headers, TokenFileName, find_own_modules, given_headers
 from chatlab.cli_errors import report_errors
 
 
@@ -49,8 +48,7 @@ def chat(
     else:
         from chatlab.terminal.screen import run_screen as run
     with report_errors("chat"):
-        if ":" in dialect:
-            sys.path.append(str(Path.cwd()))  # for a module in the folder in which the command was given
+        find_own_modules(dialect)
         headers = given_headers("chat", header, token_file)
         target = Target(url=url, room=room, name=name, dialect=dialect, history=history, headers=headers)
         code = asyncio.run(run(target, transport or best_kind(dialect)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -48,6 +49,12 @@ TokenFileName = Annotated[
         help="A file with a token to send as `Authorization: Bearer`, read again for each attempt.",
     ),
 ]
+
+
+def find_own_modules(dialect: str | None) -> None:
+    """Add the folder in which the command was given to the path of modules, for a `module:Class`."""
+    if dialect is not None and ":" in dialect:
+        sys.path.append(str(Path.cwd()))
 
 
 def given_headers(command: str, header: list[str] | None, token_file: Path | None) -> HeaderSource:

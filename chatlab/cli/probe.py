@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
-from chatlab.cli.options import Headers, TokenFileName, given_headers
+from chatlab.cli.options import Headers, TokenFileName, find_own_modules, given_headers
 from chatlab.cli_errors import report_errors
 
 
 def probe(
     url: Annotated[str, typer.Argument(help="The server: http(s)://host:port, or its ws(s):// URL.")],
+    dialect: Annotated[
+        str | None,
+        typer.Option(
+            help="Connect by this dialect, a name or module:Class, instead of trying the known ones."
+        ),
+    ] = None,
     header: Headers = None,
     token_file: TokenFileName = None,
     ca_file: Annotated[
@@ -36,9 +42,16 @@ def probe(
 
     with report_errors("probe"):
         check_scheme(url)
+        find_own_modules(dialect)
         headers = given_headers("probe", header, token_file)
         result = asyncio.run(
-            ask(url, headers=headers, ca_file=str(ca_file) if ca_file else None, timeout=timeout)
+            ask(
+                url,
+                headers=headers,
+                ca_file=str(ca_file) if ca_file else None,
+                timeout=timeout,
+                dialect=dialect,
+            )
         )
     typer.echo(str(result))
     raise typer.Exit(0 if result.dialect else 1)

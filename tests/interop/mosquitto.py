@@ -56,7 +56,7 @@ class Mosquitto:
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """The text of its log so far."""
         return self._file.with_name("log").read_text(encoding="utf-8")
 
     def stop(self) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from chatlab.dialects import Dialect, find_dialect
 from chatlab.live.client.kinds import http_url, make_config, websocket_url
+from chatlab.live.client.probe_dialect import ask_by
 from chatlab.live.client.probe_findings import (
     PROTOCOLS,
     Finding,
@@ -69,11 +71,13 @@ async def probe(
     ca_file: str | None = None,
     proxy: str | None = None,
     timeout: float = TIMEOUT,
+    dialect: str | Dialect | None = None,
 ) -> Probe:
     """Ask a server, by at most ten requests, which transports and dialects it has.
 
     `url` is its root, or its WebSocket. `headers` are those of a transport; without them no credentials are
-    sent. Nothing is sent to a room that others could be in.
+    sent. Nothing is sent to a room that others could be in. With a `dialect`, each of its transports connects
+    once instead.
 
     Errors: `SettingsError` if a setting is invalid.
     """
@@ -81,12 +85,25 @@ async def probe(
     given = await UserHeaders(base, redaction := Redaction([base])).get(None, latin1=True)
     if isinstance(given, Failure):
         return Probe(shown_url(url), (), (), f"The headers can't be used: {given.reason}.", None, 0)
+    said = redaction.text
+    if dialect is not None:
+        findings, advice, config, requests = await ask_by(
+            url,
+            find_dialect(dialect),
+            dialect,
+            timeout,
+            headers=headers,
+            ca_file=ca_file,
+            proxy=proxy,
+            room=_room(),
+        )
+        findings = [Finding(row.dialect, row.transport, row.works, said(row.note)) for row in findings]
+        return Probe(shown_url(url), tuple(findings), (), said(advice), config, requests)
     prober = Prober(base, given, timeout)
     try:
         findings, notes, advice, config = await _ask(prober, url, base, timeout)
     finally:
         await prober.close()
-    said = redaction.text
     return Probe(
         shown_url(url),
         tuple(Finding(row.dialect, row.transport, row.works, said(row.note)) for row in findings),
@@ -103,7 +120,7 @@ async def _ask(
     root = await prober.get("")
     if problem := nobody(root, base.url):
         return [], [], problem, None
-    room = f"probe{secrets.token_hex(6)}"  # A room that nobody is in.
+    room = _room()
     person = {"room": room, "sender": "probe"}
     address = websocket_url(url)
     page, socket, engine, versions = await asyncio.gather(
@@ -160,6 +177,11 @@ async def _others(prober: Prober, url: str, room: str, socket: Seen) -> dict[str
         prober.get(f"/sub/{room}", {}, {"Accept": "text/event-stream"}),
     )
     return dict(zip(names, answers, strict=True))
+
+
+def _room() -> str:
+    """Return the name of a room that nobody is in."""
+    return f"probe{secrets.token_hex(6)}"
 
 
 def _root(url: str) -> str:

@@ -31,6 +31,10 @@ _OPEN_PACKET = re.compile(rb'0\{"sid":')
 _ENGINE_REFUSAL = re.compile(rb'\{"code":\d,"message":"')
 
 
+_STRUCTURED = re.compile(rb"\s*[\[{<]|[\s\S]*[\x00-\x08\x80-\xff]")
+"""The beginning of JSON or XML, or binary data: not the greeting of a server of bare texts."""
+
+
 class Finding(Struct, frozen=True):
     """Whether a transport works in a dialect, and why not."""
 
@@ -141,11 +145,11 @@ def other_findings(
     if root.status == 200 and root.kind == "text/event-stream":
         return [Finding("text", "sse", True, "the address is an event stream")], address
     if socket.status == 101:
-        greeting = (
-            f", and greets with {_excerpt(socket.body)}" if socket.body else ", and greets with nothing"
-        )
+        greeting = f"greets with {_excerpt(socket.body)}" if socket.body else "greets with nothing"
         ended = f"; then {socket.failure}" if socket.failure is not None else ""
-        return [Finding("text", "websocket", True, f"a WebSocket opens{greeting}{ended}")], address
+        note = f"a WebSocket opens, and {greeting}{ended}"
+        bare = not _STRUCTURED.match(socket.body)
+        return [Finding("text" if bare else "", "websocket", bare, note)], address
     return [Finding("", "websocket", False, _why_not(socket))], address
 
 
@@ -248,6 +252,13 @@ def advice_for(findings: Sequence[Finding], base: str, address: str) -> tuple[st
     """Return what to do, and the transport and address to use; "" if there is none."""
     works = [row for row in findings if row.works]
     if not works:
+        if any(row.note.startswith("a WebSocket opens") for row in findings):
+            return (
+                "A WebSocket is there, in a protocol that chatlab doesn't know: docs/dialects.md shows how "
+                "to write its dialect.",
+                "",
+                "",
+            )
         return "No dialect that chatlab knows answers there. Check the address and its path.", "", ""
     best = works[0]
     named = best.dialect in dialect_names()

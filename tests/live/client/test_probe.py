@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 from websockets.asyncio.server import ServerConnection, serve
 
-from chatlab import Probe, WebSocketConfig, probe
+from chatlab import Probe, SettingsError, WebSocketConfig, probe
 from chatlab.cli import app
+from chatlab.dialects import PhoenixDialect
 from chatlab.experiment.fault_proxy import FaultProxy
 from chatlab.faults import Buffering
 from chatlab.live.client.probe_requests import MAX_REQUESTS
@@ -215,6 +218,50 @@ async def phoenix(connection: ServerConnection) -> None:
 
 
 @pytest.mark.parametrize(
+    ("greeting", "dialect"),
+    [('{"type":"hello"}', ""), ("<hello/>", ""), (b"\x01\x02", ""), ("hello there", "text")],
+)
+async def test_a_greeting_in_an_unknown_protocol_is_no_bare_text(
+    hasty: None, greeting: str | bytes, dialect: str
+) -> None:
+    async def greet(connection: ServerConnection) -> None:
+        await connection.send(greeting)
+        await connection.wait_closed()
+
+    async with serve(greet, "127.0.0.1", 0) as server:
+        result = await probe(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}")
+    assert result.dialect == dialect
+    assert result.findings[0].note.startswith("a WebSocket opens, and greets with ")
+    if not dialect:
+        assert result.advice.startswith(
+            "A WebSocket is there, in a protocol that chatlab doesn't know: docs/"
+        )
+        assert result.config is None
+
+
+async def test_a_dialect_that_is_given_connects_once_by_each_of_its_transports() -> None:
+    secret = {"Authorization": "Bearer s3cret-t0ken"}
+    async with EmbeddedServer() as server:
+        result = await probe(server.url, dialect="chatlab", headers=secret)
+        assert rows(result) == dict.fromkeys(("websocket", "sse", "long_polling", "short_polling"), True)
+        assert (
+            result.advice == f"The dialect chatlab connects. Use: chatlab chat {server.url} --dialect chatlab"
+        )
+        assert isinstance(result.config, WebSocketConfig)
+        assert 4 <= result.requests <= MAX_REQUESTS
+        result = await probe(server.url, dialect=PhoenixDialect())
+        assert rows(result) == {"websocket": False}
+        assert "HTTP 404" in result.findings[0].note
+        assert result.advice == "The dialect phoenix can't connect there, for the reasons above."
+        assert (result.config, result.requests) == (None, 1)
+    async with answering(no_upgrade) as other:
+        result = await probe(other.url, dialect="chatlab", timeout=2.0)
+        assert result.advice.endswith(" --dialect chatlab --transport long_polling")
+        with pytest.raises(SettingsError, match="there is no 'morse'"):
+            await probe(other.url, dialect="morse")
+
+
+@pytest.mark.parametrize(
     ("handler", "protocols", "dialect", "says"),
     [
         (echo, None, "text", "a WebSocket opens, and greets with nothing"),
@@ -312,7 +359,9 @@ async def test_credentials_are_sent_only_if_they_are_given_and_never_shown() -> 
         assert result.advice == "The headers can't be used: the headers have an invalid name."
 
 
-async def test_the_command_prints_it_and_its_exit_code_says_whether_a_dialect_answers() -> None:
+async def test_the_command_prints_it_and_its_exit_code_says_whether_a_dialect_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with EmbeddedServer() as server:
         done = await asyncio.to_thread(CliRunner().invoke, app, ["probe", server.url])
         assert (done.exit_code, done.stderr) == (0, "")
@@ -320,6 +369,14 @@ async def test_the_command_prints_it_and_its_exit_code_says_whether_a_dialect_an
     done = await asyncio.to_thread(CliRunner().invoke, app, ["probe", f"http://127.0.0.1:{free_port()}"])
     assert (done.exit_code, done.stderr) == (1, "")
     assert "Nothing listens" in done.stdout
+    (tmp_path / "board_of_a_probe.py").write_text("from chatlab.dialects import TextDialect as Board")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", sys.path[:])
+    where = f"ws://127.0.0.1:{free_port()}"
+    command = ["probe", where, "--dialect", "board_of_a_probe:Board"]
+    done = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert done.exit_code == 1
+    assert "no: refused: nobody accepts connections there" in done.stdout
     done = await asyncio.to_thread(CliRunner().invoke, app, ["probe", "localhost"])
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("chatlab probe: url: give one that starts with http://")
