@@ -27,6 +27,7 @@ from chatlab.widgets.picture import Picture
 
 CROWDS = (100, 1_000, 10_000)
 """Numbers of people to choose from."""
+NOTHING = "nothing has happened yet: connect first, or send a message"
 PATIENCE = 2.0
 """Seconds to wait for the first recorded step of a transport."""
 
@@ -37,13 +38,15 @@ class PanelExperiment:
     """Buttons that make an experiment of a panel's live run.
 
     `record` returns the record of the transport in use, or None. `reporting` is a context manager around
-    each action of a person, which reports errors.
+    each action of a person, which reports errors. `chooser` is a control before the buttons, which chooses
+    the record.
     """
 
     def __init__(
         self,
         record: Callable[[], LiveRecord | None],
         reporting: Callable[[str], AbstractContextManager[object]],
+        *chooser: widgets.Widget,
     ) -> None:
         self._record = record
         self._reporting = reporting
@@ -74,7 +77,8 @@ class PanelExperiment:
         self.view = widgets.VBox(
             [
                 widgets.HBox(
-                    [self.as_scenario, self.texts, self.people, self.simulate, self.sequence], layout=row
+                    [*chooser, self.as_scenario, self.texts, self.people, self.simulate, self.sequence],
+                    layout=row,
                 ),
                 self.listing,
                 self.picture,
@@ -95,14 +99,7 @@ class PanelExperiment:
 
     def plot_sequence(self) -> Axes:
         """Draw the latest frames between the transport in use and its server. Errors: `SettingsError`."""
-        record = self._recorded()
-        origin = record.began_at
-        assert origin is not None, "a step was recorded"
-        lines = [replace(line, at=line.at - origin) for line in sequence(record.steps)]
-        end = time.monotonic() - origin
-        until = lines[-1].at if lines else 0.0
-        begun = [fault for fault in fault_spans(faults_of(record, origin)) if fault.start <= until]
-        return plot_latest(lines, record.config.sender, begun, end=end)
+        return plot_record(self._recorded())
 
     def _recorded(self) -> LiveRecord:
         record = self._record()
@@ -110,7 +107,7 @@ class PanelExperiment:
         while record is not None and record.began_at is None and time.monotonic() < deadline:
             time.sleep(0.01)  # The transport's loop is about to record what was just asked for.
         if record is None or record.began_at is None:
-            raise SettingsError("nothing has happened yet: connect first, or send a message")
+            raise SettingsError(NOTHING)
         return record
 
     def _show_scenario(self) -> None:
@@ -145,3 +142,17 @@ class PanelExperiment:
     def _display(self, *shown: widgets.Widget) -> None:
         for widget in (self.listing, self.picture, self.words):
             widget.layout.display = None if widget in shown else "none"
+
+
+def plot_record(record: LiveRecord) -> Axes:
+    """Draw the latest frames of a record, with times since its first action.
+
+    Errors: `SettingsError` if nothing has happened yet.
+    """
+    if (origin := record.began_at) is None:
+        raise SettingsError(NOTHING)
+    lines = [replace(line, at=line.at - origin) for line in sequence(record.steps)]
+    end = time.monotonic() - origin
+    until = lines[-1].at if lines else 0.0
+    begun = [fault for fault in fault_spans(faults_of(record, origin)) if fault.start <= until]
+    return plot_latest(lines, record.config.sender, begun, end=end)

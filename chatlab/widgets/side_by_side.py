@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
@@ -14,87 +14,28 @@ from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 import ipywidgets as widgets
+from matplotlib.axes import Axes
 
 from chatlab.conversation import explain
 from chatlab.errors import SettingsError
-from chatlab.experiment.fault_proxy import OUTAGES, FaultProxy
+from chatlab.experiment.fault_proxy import OUTAGES
 from chatlab.experiment.injected_fault import InjectedFault
 from chatlab.live.background_loop import background_thread
 from chatlab.live.client.kinds import TITLES, make_config
 from chatlab.live.server.embedded_server import EmbeddedServer
-from chatlab.settings import AnyConfig
 from chatlab.sim.faults import Fault, ServerDown
 from chatlab.sim.faults.phrases import UNTIL_ENDED, kind_name, phrase_of, read_faults
+from chatlab.studies.live_record import LiveRecord
 from chatlab.studies.recorded import RecordedScenario, scenario_of
 from chatlab.widgets.controls import button, parts
 from chatlab.widgets.fault_controls import FaultControls
-from chatlab.widgets.live_transports import LiveTransports
+from chatlab.widgets.panel_experiment import PanelExperiment, plot_record
 from chatlab.widgets.shared_timeline import SharedTimeline
-from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
+from chatlab.widgets.transport_lane import TransportLane
+from chatlab.widgets.views import Timeline
 
 MOST = 6
 """Maximum number of transports."""
-
-
-class Lane:
-    """One transport with its line to the server, its conversation, and its lanes of the timeline.
-
-    `changed` is called with a fault that begins or ends on its line, and `redraw` after a change of status.
-    """
-
-    def __init__(
-        self,
-        title: str,
-        kind: str,
-        settings: dict[str, Any],
-        server: EmbeddedServer,
-        timeline: SharedTimeline,
-        *,
-        seed: int,
-        changed: Callable[[Lane, InjectedFault], object],
-        redraw: Callable[[], object],
-    ) -> None:
-        self.title = title
-        self.messages = ChatLog()
-        self.badge = StatusBadge()
-        self.frames = FrameLog()
-        self.proxy = FaultProxy(server, seed=seed, on_change=lambda injected: changed(self, injected))
-        background_thread().call(self.proxy.accept)
-        try:
-            self.config: AnyConfig = make_config(kind, self.proxy.rebase(server.url), **settings)
-        except Exception:
-            self.end()
-            raise
-        self.transports = LiveTransports(
-            self.messages,
-            self.badge,
-            self.frames,
-            timeline.part(title),
-            seed=seed,
-            proxy_of=lambda config: self.proxy,
-            on_status=redraw,
-            started_at=timeline.started_at,
-        )
-        self.conversation = self.transports.display.conversation
-        heading = widgets.HTML(f"<h4 class='chatlab-lane-title'>{title}</h4>")
-        self.view = widgets.VBox(
-            [heading, self.badge, self.messages], layout=widgets.Layout(flex="1 1 300px", min_width="260px")
-        )
-        self.view.add_class("chatlab-lane")
-
-    def connect(self) -> None:
-        """Connect at once."""
-        self.conversation.switch_to(self.config)
-        self.conversation.start(at_once=True)
-
-    def send(self, text: str) -> None:
-        """Send a message. Errors: `OutboxFull`, `InvalidMessage`."""
-        self.conversation.switch_to(self.config)
-        self.conversation.submit(text)
-
-    def end(self) -> None:
-        """Close the line to the server."""
-        background_thread().call(self.proxy.close)
 
 
 class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
@@ -138,7 +79,7 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.timeline = Timeline()
         shared = SharedTimeline(self.timeline, time.monotonic())
         self.lanes = [
-            Lane(
+            TransportLane(
                 title,
                 kind,
                 {"sender": title} | settings,
@@ -157,6 +98,15 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             lane.messages.on_typing(lane.conversation.typing)
         self.controls = FaultControls(self.play, self.end_faults, reporting=self._reporting)
         self._server_button = button("Stop the server", self._toggle_server, "warning")
+        self.chosen = widgets.Dropdown(
+            options={lane.title: lane for lane in self.lanes},
+            description="Transport",
+            style={"description_width": "auto"},
+            layout=widgets.Layout(width="17em"),
+        )
+        self._experiment = PanelExperiment(
+            lambda: self.chosen.value.transports.controller.latest, self._reporting, self.chosen
+        )
         buttons = [
             button("Connect all", self.connect, "primary"),
             button("Disconnect all", self.disconnect),
@@ -169,6 +119,7 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 widgets.HBox([lane.view for lane in self.lanes], layout=wrap),
                 self.controls.view,
                 self.timeline,
+                self._experiment.view,
             ]
         )
         self.add_class("chatlab-panel")
@@ -218,9 +169,19 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
         Errors: `SettingsError` for an unknown title, or if nothing has happened yet.
         """
+        return scenario_of(self._record_of(transport), texts=texts)
+
+    def plot_sequence(self, transport: str) -> Axes:
+        """Draw the latest frames between one transport and the server as a sequence diagram.
+
+        Errors: `SettingsError` for an unknown title, or if nothing has happened yet.
+        """
+        return plot_record(self._record_of(transport))
+
+    def _record_of(self, transport: str) -> LiveRecord:
         for lane in self.lanes:
             if lane.title == transport and (record := lane.transports.controller.latest) is not None:
-                return scenario_of(record, texts=texts)
+                return record
         known = ", ".join(lane.title for lane in self.lanes)
         raise SettingsError(f"transport: choose one of {known}, once it has connected; got {transport!r}")
 
@@ -242,7 +203,7 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         for lane in self.lanes:
             await lane.proxy.settle()
 
-    def _changed(self, lane: Lane, injected: InjectedFault) -> None:
+    def _changed(self, lane: TransportLane, injected: InjectedFault) -> None:
         """Mark a fault that begins or ends: an outage on all lanes."""
         text = ""
         if injected.under_way:
@@ -277,15 +238,15 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             else:
                 self.stop_server()
 
-    def _send_over(self, lane: Lane, text: str) -> None:
+    def _send_over(self, lane: TransportLane, text: str) -> None:
         with self._reporting("Not sent", lane):
             lane.send(text)
 
-    def _retry_over(self, lane: Lane, key: str) -> None:
+    def _retry_over(self, lane: TransportLane, key: str) -> None:
         with self._reporting("Not sent again", lane):
             lane.conversation.retry(key)
 
-    def _retry_all(self, lane: Lane) -> None:
+    def _retry_all(self, lane: TransportLane) -> None:
         with self._reporting("Not sent again", lane):
             lane.conversation.retry_all()
 
@@ -295,7 +256,7 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             lane.transports.redraw()
 
     @contextmanager
-    def _reporting(self, what: str, lane: Lane | None = None) -> Iterator[None]:
+    def _reporting(self, what: str, lane: TransportLane | None = None) -> Iterator[None]:
         """Report an error in a log and suppress it: an exception raised by a button is shown nowhere."""
         try:
             yield

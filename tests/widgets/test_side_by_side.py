@@ -12,7 +12,8 @@ from chatlab import SideBySide, run
 from chatlab.errors import SettingsError
 from chatlab.messages import ConnectionStatus
 from chatlab.sim.faults import HalfOpen
-from chatlab.widgets.side_by_side import MOST, Lane
+from chatlab.widgets.side_by_side import MOST
+from chatlab.widgets.transport_lane import TransportLane
 from tests.widgets.comms import View
 from tests.widgets.test_faults import QUICK, until
 
@@ -34,11 +35,11 @@ def all_are(both: SideBySide, status: ConnectionStatus) -> None:
     until(lambda: all(lane.conversation.last_change.status is status for lane in both.lanes))
 
 
-def notices(lane: Lane) -> list[str]:
+def notices(lane: TransportLane) -> list[str]:
     return [row["text"] for row in lane.messages.rows() if row["kind"] == "notice"]
 
 
-def texts(lane: Lane) -> list[tuple[str, str]]:
+def texts(lane: TransportLane) -> list[tuple[str, str]]:
     rows = (row for row in lane.messages.rows() if row["kind"] == "message")
     return [(row["sender"], row["text"]) for row in rows]
 
@@ -62,7 +63,10 @@ def test_each_has_a_conversation_in_the_same_room(both: SideBySide) -> None:
 
 def test_a_fault_hits_all_at_once_and_each_is_predicted(both: SideBySide) -> None:
     both.play([HalfOpen(at=0.0, duration=0.1)])
-    until(lambda: "half open is over" in [mark["label"] for mark in both.lanes[1].transports.display.marks])
+    over = "half open is over"
+    until(
+        lambda: all(over in [mark["label"] for mark in lane.transports.display.marks] for lane in both.lanes)
+    )
     shown = drawn(both)
     assert [lane["name"] for lane in shown["lanes"]] == [
         "WebSocket",
@@ -105,6 +109,20 @@ def test_one_outage_of_the_server_is_one_for_all(both: SideBySide) -> None:
     assert not both.controls.ending.disabled
     both.controls.ending.click()
     assert both.controls.ending.disabled
+
+
+def test_each_transport_has_a_sequence_diagram_and_a_scenario(both: SideBySide) -> None:
+    experiment = both._experiment
+    both.chosen.value = both.lanes[1]
+    experiment.sequence.click()
+    assert experiment.picture.png.startswith(b"\x89PNG")
+    experiment.as_scenario.click()
+    assert 'kind = "long_polling"' in experiment.listing.transcript()
+    drawn = {text.get_text() for text in both.plot_sequence("Long polling").texts}
+    assert "GET /messages/poll" in drawn
+    assert "open WebSocket" in {text.get_text() for text in both.plot_sequence("WebSocket").texts}
+    with pytest.raises(SettingsError, match="choose one of WebSocket, Long polling"):
+        both.plot_sequence("SSE + POST")
 
 
 def test_what_can_not_be_done_is_reported(both: SideBySide) -> None:
