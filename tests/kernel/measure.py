@@ -23,7 +23,7 @@ from math import inf
 from random import Random
 from typing import Any, Protocol
 
-from tests.kernel.wire import become_root, hurry, joined, why_not
+from tests.kernel.wire import become_root, hurry, joined, lateness, why_not
 
 PORT = 7000
 SIZE = 48
@@ -172,7 +172,8 @@ async def herd(
 ) -> dict[str, Any]:
     """Connect `clients` within `spread` s, each of which sends 100 bytes and waits for them.
 
-    Return the times of the connects and of the answers, since each client's begin, and the failures.
+    Return the times of the connects and of the answers, since each client's begin, the failures, and by how
+    many seconds each client began late.
     """
     clock = asyncio.get_running_loop().time
     begin = clock() + 0.3
@@ -180,9 +181,11 @@ async def herd(
     connects: list[float] = []
     answers: list[float] = []
     failures: list[str] = []
+    late: list[float] = []
 
     async def come(start: float) -> None:
         await asyncio.sleep(start - clock())
+        late.append(clock() - start)
         try:
             reader, writer = await ends.connect()
             connects.append(clock() - start)
@@ -197,7 +200,7 @@ async def herd(
     _, waiting = await asyncio.wait(coming, timeout=begin + patience - clock())
     for client in waiting:
         client.cancel()
-    return {"connect": connects, "answer": answers, "failures": failures}
+    return {"connect": connects, "answer": answers, "failures": failures, "begun late": late}
 
 
 async def kernel_herd(
@@ -206,18 +209,23 @@ async def kernel_herd(
     """Measure a herd at a listener that accepts `rate` a second; with `spread` 0 all SYNs arrive at once.
 
     `backlog` is the length of its accept queue. Return all packets that arrived, and when the server
-    accepted, too.
+    accepted, too. What was late is the wire, the server, or a client.
     """
     ends = KernelEnds(delay, together=0 if spread else clients)
     listener = ends.server.listen(PORT, backlog)
     ends.sockets = [ends.client.open() for _ in range(clients)]
     accepts: list[float] = []
+    late: list[float] = []
     served: list[asyncio.Task[None]] = []
 
     async def accept() -> None:
         due = 0.0
         while True:
-            await asyncio.sleep(max(0.001, due - time.monotonic()))
+            if (wait := due - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+                late.append(time.monotonic() - due)
+            else:
+                await asyncio.sleep(0.001)
             try:
                 made, _ = listener.accept()
             except BlockingIOError:
@@ -231,7 +239,13 @@ async def kernel_herd(
     measured = await herd(ends, clients=clients, spread=spread, **options)
     accepting.cancel()
     packets = [astuple(packet) for packet in ends.wire.packets if packet.passed < inf]
-    return {**measured, "packets": packets, "accepts": accepts, "late": ends.wire.late}
+    kinds = [ends.wire.late, lateness(late), lateness(measured["begun late"] if spread else ())]
+    return {
+        **measured,
+        "packets": packets,
+        "accepts": accepts,
+        "late": [max(kind) for kind in zip(*kinds, strict=True)],
+    }
 
 
 async def _serve_one(made: Any) -> None:

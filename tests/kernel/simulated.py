@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import cache
+from itertools import product
 from random import Random
 from typing import Any, TypeVar
 
@@ -225,10 +226,10 @@ JITTERS = (0.0, 0.01, 0.02, 0.04)
 
 
 def wire_herd(
-    delay: float, clients: int, backlog: int, rate: float, spread: float, jitter: float = 0.0
+    delay: float, clients: int, backlog: int, rate: float, spread: float, jitter: float, seed: int
 ) -> dict[str, list[float]]:
     """Measure a herd at a full accept queue in the wire world."""
-    ends = WireEnds(delay, jitter=jitter, queue=AcceptQueue(rate, backlog))
+    ends = WireEnds(delay, seed=seed, jitter=jitter, queue=AcceptQueue(rate, backlog))
 
     async def work(ends: WireEnds) -> dict[str, list[float]]:
         await ends.serve(echo)
@@ -279,13 +280,13 @@ class Comer(Talk):
 
 
 def model_herd(
-    delay: float, clients: int, backlog: int, rate: float, spread: float, jitter: float = 0.0
+    delay: float, clients: int, backlog: int, rate: float, spread: float, jitter: float, seed: int
 ) -> dict[str, list[float]]:
     """Measure a herd at a full accept queue in the model."""
     environment, random = LadderEnvironment(), Random(1)
     measured: dict[str, list[float]] = {"connect": [], "answer": []}
     traffic, listener = Traffic(environment), Full(environment, AcceptQueue(rate, backlog))
-    make = _paths(delay, 0.0, 1, jitter)
+    make = _paths(delay, 0.0, seed, jitter)
     for number in range(clients):
         comer = Comer(traffic, make(number), measured, (), listener)
         environment.call_at(spread * random.random(), comer.begin)
@@ -297,9 +298,9 @@ HERDS: dict[str, Callable[..., dict[str, list[float]]]] = {"model": model_herd, 
 
 
 @cache
-def herds(world: str, **options: float) -> list[dict[str, list[float]]]:
-    """Measure a herd in a world with each of `JITTERS`."""
-    return [HERDS[world](**options, jitter=jitter) for jitter in JITTERS]
+def herds(world: str, seeds: Sequence[int] = (1,), **options: float) -> list[dict[str, list[float]]]:
+    """Measure a herd in a world with each of `JITTERS`, and each of the jitter's `seeds`."""
+    return [HERDS[world](**options, jitter=jitter, seed=seed) for jitter, seed in product(JITTERS, seeds)]
 
 
 def herd_figures(runs: Iterable[dict[str, list[float]]]) -> dict[str, tuple[float, float]]:

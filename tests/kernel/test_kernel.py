@@ -1,8 +1,8 @@
 """Linux's TCP as this machine has it, against the figures that docs/reference/FACTS.md gives (§11, §12), and
 model and wire against it.
 
-None of these tests depends on how fast the machine is: a measurement whose packets were late is made again,
-and at last skipped.
+None of these tests depends on how fast the machine is: a measurement whose packets, clients or server were
+late is made again, and at last skipped.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ MEASUREMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "herd within 2 s": ("herd", {"spread": 2.0, **HERD}),
 }
 WORLDS = ["model", "wire"]
+SEEDS = (1, 2, 3)
+"""Seeds of a world's jitter. Medians of a herd within 2 s are 1.5 to 1.7 s with one seed, 1.2 to 1.7 s with
+three, and 1.2 to 1.7 s in the kernel."""
 
 
 class Kernel:
@@ -59,7 +62,8 @@ class Kernel:
     def __getitem__(self, key: str) -> Any:
         if key not in self._results:
             pytest.skip(
-                f"this machine is busy: one in a hundred packets was {LATE} s late, or one {LATEST} s"
+                f"this machine is busy: of the packets, the clients or the server's turns one in a hundred "
+                f"was {LATE} s late, or one {LATEST} s"
             )
         return self._results[key]
 
@@ -148,6 +152,6 @@ def test_a_herd_is_answered_in_a_world_as_by_the_kernel(
     kernel: Kernel, spread: float, name: str, world: str
 ) -> None:
     measured = simulated.herd_figures([kernel[f"herd {name}"]])
-    ranges = simulated.herd_figures(simulated.herds(world, spread=spread, **HERD))
+    ranges = simulated.herd_figures(simulated.herds(world, SEEDS, spread=spread, **HERD))
     for figure, (least, most) in ranges.items():
         assert (1 - QUARTER) * least <= measured[figure][0] <= (1 + QUARTER) * most, figure

@@ -18,7 +18,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -122,6 +122,12 @@ class Packet:
     passed: float = inf
 
 
+def lateness(late: Sequence[float]) -> tuple[float, float]:
+    """Return the seconds by which one in a hundred was late, and the latest; 0 if there is none."""
+    ranked = sorted(late) or [0.0]
+    return ranked[-len(ranked) // 100], ranked[-1]
+
+
 class Wire:
     """A wire between two hosts: each packet takes `delay` seconds, unless it is dropped.
 
@@ -156,8 +162,8 @@ class Wire:
 
         The latest may be a packet that waited for the others that it was to arrive with.
         """
-        late = sorted(self._late)
-        return late[-len(late) // 100], max(self._waited, late[-1])
+        often, latest = lateness(self._late)
+        return often, max(self._waited, latest)
 
     def _run(self) -> None:
         flying: list[tuple[float, int, int, bytes, Packet]] = []
