@@ -25,10 +25,8 @@ each view filters them itself.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -41,16 +39,8 @@ from chatlab.fileio import atomic_write
 from chatlab.widgets.files import Format, Uploads, json_lines, parts, read_rows, rows_of
 from chatlab.widgets.history import Entry, History
 from chatlab.widgets.pacing import INTERVAL, SETTLE, Callbacks, Message, PacedWidget
+from chatlab.widgets.replies import MESSAGE_CHARS, WINDOW, Reply, replies
 from chatlab.widgets.text import clock, encodable, moment
-
-WINDOW = 500
-"""Rows in a view's first window, and maximum in one comm message."""
-
-PAGE = 250
-"""Rows in an answer to a request for earlier ones."""
-
-MESSAGE_CHARS = 250_000
-"""Characters after which no further row is added to a comm message."""
 
 TRANSCRIPT = 200
 """Rows of the transcript that a notebook shows without a kernel."""
@@ -63,19 +53,6 @@ MOST_DOWNLOADS = 10
 
 Row = Mapping[str, str | int | float | bool | None]
 Passes = Callable[[Mapping[str, Any]], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    request: str
-    seq: int
-    replay: bool
-    newest: int
-    oldest: int
-    fitting: int
-    part: int
-    parts: int
-    ids: list[str]
 
 
 class FeedWidget(PacedWidget):
@@ -98,7 +75,7 @@ class FeedWidget(PacedWidget):
         self._seq = 0
         self._cleared = False
         self._unsent: dict[str, None] = {}  # ids, by their first change
-        self._replies: deque[_Reply] = deque(maxlen=1_000)  # a view asks again if its answer was dropped
+        self._replies: deque[Reply] = deque(maxlen=1_000)  # a view asks again if its answer was dropped
         self._notes: dict[str, Message] = {}
         self._unsent_notes: set[str] = set()
         self._downloads: deque[Iterator[Message]] = deque(maxlen=MOST_DOWNLOADS)
@@ -274,29 +251,13 @@ class FeedWidget(PacedWidget):
             seq, entries = self._seq, list(self._history)
         # A filter reads every payload, so it runs without the lock.
         passes = self._filter(message.get("filter"))
-        fitting = entries if passes is None else [entry for entry in entries if passes(entry.row)]
-        replay, chosen = True, fitting[-WINDOW:]
-        match message:
-            case {"type": "ready"}:
-                with self._lock:
-                    self._unsent_notes.update(self._notes)
-            case {"type": "missed", "after": int(after)}:
-                missed = [entry for entry in entries if entry.seq > after]
-                if len(missed) <= 2 * WINDOW:
-                    replay, chosen = False, missed
-            case {"type": "before", "id": str(key)} if (entry := self._history.get(key)) is not None:
-                place = bisect_left(fitting, entry.n, key=lambda entry: entry.n)
-                replay, chosen = False, fitting[max(0, place - PAGE) : place]
-            case _:
-                return
-        newest = entries[-1].n if entries else -1
-        oldest = fitting[0].n if fitting else newest + 1
-        chunks = _chunks(chosen)
+        answer = replies(request, message, seq, entries, passes, self._history.get)
+        if not answer:
+            return
         with self._lock:
-            self._replies.extend(
-                _Reply(request, seq, replay, newest, oldest, len(fitting), part, len(chunks), ids)
-                for part, ids in enumerate(chunks)
-            )
+            if message["type"] == "ready":
+                self._unsent_notes.update(self._notes)
+            self._replies.extend(answer)
         self.pacer.wake(self)
 
     # All methods below are called with the lock held.
@@ -327,7 +288,7 @@ class FeedWidget(PacedWidget):
         else:
             messages.append(part)
 
-    def _part(self, reply: _Reply) -> Message:
+    def _part(self, reply: Reply) -> Message:
         kept = (entry for key in reply.ids if (entry := self._history.get(key)) is not None)
         answer = self._rows([self._shown(entry) for entry in kept], reply.seq)
         return answer | {
@@ -346,16 +307,3 @@ class FeedWidget(PacedWidget):
 
     def _shown(self, entry: Entry) -> Message:
         return {**entry.row, "n": entry.n}
-
-
-def _chunks(entries: Iterable[Entry]) -> list[list[str]]:
-    """Group the ids of entries into chunks that each fit into a comm message."""
-    chunks: list[list[str]] = [[]]
-    chars = 0
-    for entry in entries:
-        if len(chunks[-1]) >= WINDOW or chars >= MESSAGE_CHARS:
-            chunks.append([])
-            chars = 0
-        chunks[-1].append(entry.row["id"])
-        chars += entry.chars
-    return chunks

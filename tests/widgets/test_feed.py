@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from chatlab.widgets import feed
-from chatlab.widgets.feed import PAGE, WINDOW
 from chatlab.widgets.pacing import INTERVAL, PacedWidget, Pacer
+from chatlab.widgets.replies import PAGE, WINDOW
 from chatlab.widgets.views import ChatLog
 from tests.widgets.comms import PATIENCE, View
 

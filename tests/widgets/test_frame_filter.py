@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chatlab.widgets.feed import PAGE, WINDOW
+from chatlab.widgets.replies import PAGE, WINDOW
 from chatlab.widgets.views import MOST_KINDS, ChatLog, FrameFilter, FrameLog
 from tests.node import FOLDER
 from tests.widgets.comms import View
