@@ -254,7 +254,7 @@ def test_a73_no_text_is_in_the_saved_state() -> None:
         assert word not in state
     assert set(log.keys) <= {
         "_anywidget_id", "_css", "_dom_classes", "_esm", "_model_module", "_model_module_version",
-        "_model_name",
+        "_model_name", "elapsed",
         "_view_count", "_view_module", "_view_module_version", "_view_name", "layout", "tabbable", "tooltip",
     }  # fmt: skip
 
