@@ -19,7 +19,7 @@ from chatlab import Scenario, fileio, run
 from chatlab.cli import app
 from chatlab.errors import SettingsError
 from chatlab.fileio import atomic_write, lines_of, read_bounded
-from chatlab.widgets.views import ChatLog
+from chatlab.widgets.logs import ChatLog
 
 OLD = b"precious"
 SHORT = Scenario(duration=1.0)

@@ -28,12 +28,14 @@ from chatlab.studies.recorded import RecordedScenario
 from chatlab.widgets.collapsible import Collapsible
 from chatlab.widgets.controls import button, parts
 from chatlab.widgets.live_transports import LiveTransports
+from chatlab.widgets.logs import ChatLog, FrameLog
 from chatlab.widgets.panel_experiment import PanelExperiment
 from chatlab.widgets.panel_faults import PanelFaults
 from chatlab.widgets.probe_button import ProbeButton
 from chatlab.widgets.settings_form import SettingsForm
 from chatlab.widgets.static_transcript import StaticTranscript
-from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
+from chatlab.widgets.status_badge import StatusBadge
+from chatlab.widgets.timeline import Timeline
 
 IDLE_STATUSES = (ConnectionStatus.DISCONNECTED, ConnectionStatus.ERROR)
 """Statuses in which a transport is idle until `connect` is called."""

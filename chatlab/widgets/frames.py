@@ -26,7 +26,7 @@ from chatlab.transports.machine import (
     Send,
     SendBytes,
 )
-from chatlab.widgets.views import FrameLog
+from chatlab.widgets.logs import FrameLog
 
 _EVENT = re.compile(rb"^event: ?(.{1,40})$", re.MULTILINE)
 _TYPE = re.compile(r'"type"\s*:\s*"([^"]{1,40})"')

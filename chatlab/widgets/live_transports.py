@@ -13,9 +13,11 @@ from chatlab.studies.live_record import LiveRecord
 from chatlab.trace import Step
 from chatlab.transports.machine import Connect, Disconnect
 from chatlab.widgets.frames import FrameRecorder
+from chatlab.widgets.logs import ChatLog, FrameLog
 from chatlab.widgets.panel_display import PanelDisplay
+from chatlab.widgets.status_badge import StatusBadge
+from chatlab.widgets.timeline import TimelineView
 from chatlab.widgets.timeline_controller import TimelineController
-from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, TimelineView
 
 
 class LiveTransports:

@@ -13,7 +13,9 @@ from chatlab.live.client.kinds import KINDS
 from chatlab.live.client.transport import ChatTransport
 from chatlab.messages import ChatMessage, ConnectionStatus, StatusChange
 from chatlab.settings import AnyConfig, FallbackConfig
-from chatlab.widgets.views import ChatLog, Mark, Span, StatusBadge
+from chatlab.widgets.logs import ChatLog
+from chatlab.widgets.status_badge import StatusBadge
+from chatlab.widgets.timeline import Mark, Span
 
 MOST_SPANS = 500
 RETRYING = "“Retry” beside each sends it."

@@ -18,7 +18,7 @@ from chatlab.text import short_name
 from chatlab.trace import Step
 from chatlab.transports.machine import Deliver, Notify, Refuse, Settle, Submit
 from chatlab.widgets.frames import frame_rows
-from chatlab.widgets.views import Lane, Mark, Span
+from chatlab.widgets.timeline import Lane, Mark, Span
 
 INSTANT = 1e-6
 """Seconds within which two times are the same moment."""

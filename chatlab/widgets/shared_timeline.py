@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from chatlab.widgets.views import Lane, TimelineView
+from chatlab.widgets.timeline import Lane, TimelineView
 
 
 class Shown(NamedTuple):

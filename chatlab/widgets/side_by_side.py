@@ -31,8 +31,8 @@ from chatlab.widgets.controls import button, parts
 from chatlab.widgets.fault_controls import FaultControls
 from chatlab.widgets.panel_experiment import PanelExperiment, plot_record
 from chatlab.widgets.shared_timeline import SharedTimeline
+from chatlab.widgets.timeline import Timeline
 from chatlab.widgets.transport_lane import TransportLane
-from chatlab.widgets.views import Timeline
 
 MOST = 6
 """Maximum number of transports."""

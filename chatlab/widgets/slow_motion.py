@@ -35,12 +35,14 @@ from chatlab.widgets.collapsible import Collapsible
 from chatlab.widgets.controls import button, parts
 from chatlab.widgets.fault_controls import FaultControls
 from chatlab.widgets.feed import FeedWidget
+from chatlab.widgets.logs import ChatLog, FrameLog
 from chatlab.widgets.paced_clock import PacedClock
 from chatlab.widgets.pacing import PacedWidget
 from chatlab.widgets.picture import Picture
 from chatlab.widgets.playback import INSTANT, Playback, Rows, said
 from chatlab.widgets.slider import Slider
-from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
+from chatlab.widgets.status_badge import StatusBadge
+from chatlab.widgets.timeline import Timeline
 
 RATES = {"1×": 1.0, "0.1×": 0.1, "0.01×": 0.01}
 """Speeds to choose from, in seconds of the scenario in each second."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from chatlab.text import without_surrogates
 
@@ -20,6 +22,11 @@ def encodable(value: object) -> str | int | float | bool | None:
     if value is None or isinstance(value, int):
         return value
     raise TypeError(f"a view shows text, numbers, bools and None, not {type(value).__name__}")
+
+
+def encodable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with values that can be encoded."""
+    return {name: encodable(value) for name, value in fields.items()}
 
 
 def moment(at: float) -> str:

@@ -21,7 +21,7 @@ from chatlab.studies.live_record import LONGEST_TEXT, LiveRecord
 from chatlab.studies.prediction import TOLERANCE, Agreement, agreement, predict
 from chatlab.studies.recorded import faults_of
 from chatlab.widgets.panel_display import PanelDisplay, since
-from chatlab.widgets.views import Lane, Mark, Span, TimelineView
+from chatlab.widgets.timeline import Lane, Mark, Span, TimelineView
 
 _DRAWING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-timeline")
 HORIZON = 30.0

@@ -14,8 +14,9 @@ from chatlab.live.client.kinds import make_config
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.settings import AnyConfig
 from chatlab.widgets.live_transports import LiveTransports
+from chatlab.widgets.logs import ChatLog, FrameLog
 from chatlab.widgets.shared_timeline import SharedTimeline
-from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge
+from chatlab.widgets.status_badge import StatusBadge
 
 
 class TransportLane:

@@ -11,7 +11,9 @@ pytestmark = pytest.mark.proof
 
 SETUP = """
 import time
-from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
+from chatlab.widgets.logs import ChatLog, FrameLog
+from chatlab.widgets.status_badge import StatusBadge
+from chatlab.widgets.timeline import Timeline
 
 def row(number, **fields):
     return {"id": f"r{number}", "at": time.time() * 1000, "sender": "ada", "text": f"line {number}"} | fields

@@ -7,12 +7,15 @@ import pytest
 from anywidget import AnyWidget
 
 from chatlab.messages import ConnectionStatus
-from chatlab.widgets import assets, views
+from chatlab.widgets import assets
 from chatlab.widgets.hidden_field import UrlField
+from chatlab.widgets.logs import ChatLog, FrameLog
 from chatlab.widgets.picture import Picture
 from chatlab.widgets.slider import Slider
+from chatlab.widgets.status_badge import StatusBadge
+from chatlab.widgets.timeline import Timeline
 
-VIEWS: list[type[AnyWidget]] = [views.ChatLog, views.FrameLog, views.StatusBadge, views.Timeline]
+VIEWS: list[type[AnyWidget]] = [ChatLog, FrameLog, StatusBadge, Timeline]
 NAMES = [
     "chat_log.js",
     "frame_log.js",

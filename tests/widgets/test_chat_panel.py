@@ -20,7 +20,7 @@ from chatlab.widgets import static_transcript
 from chatlab.widgets.chat_panel import IDLE_STATUSES
 from chatlab.widgets.collapsible import Collapsible
 from chatlab.widgets.frames import _stream_kind
-from chatlab.widgets.views import HEARTBEATS
+from chatlab.widgets.logs import HEARTBEATS
 from tests.widgets.comms import PATIENCE, View
 from tests.widgets.test_faults import until
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from chatlab.widgets import feed
+from chatlab.widgets.logs import ChatLog
 from chatlab.widgets.pacing import INTERVAL, PacedWidget, Pacer
 from chatlab.widgets.replies import PAGE, WINDOW
-from chatlab.widgets.views import ChatLog
 from tests.widgets.comms import PATIENCE, View
 
 ROOT = Path(__file__).parents[2]

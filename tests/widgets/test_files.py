@@ -6,7 +6,7 @@ import pytest
 from chatlab.widgets import files
 from chatlab.widgets.feed import FeedWidget
 from chatlab.widgets.history import History
-from chatlab.widgets.views import ChatLog, FrameLog
+from chatlab.widgets.logs import ChatLog, FrameLog
 from tests.widgets.comms import View
 
 EVIL = "</script>\u202e\u001b[31m\nline two\u2028 \u2713"

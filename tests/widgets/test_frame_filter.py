@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from chatlab.widgets.logs import MOST_KINDS, ChatLog, FrameFilter, FrameLog
 from chatlab.widgets.replies import PAGE, WINDOW
-from chatlab.widgets.views import MOST_KINDS, ChatLog, FrameFilter, FrameLog
 from tests.node import FOLDER
 from tests.widgets.comms import View
 

@@ -11,7 +11,7 @@ from jupyter_client.manager import start_new_kernel
 ROOT = Path(__file__).parents[2]
 CODE = """
 import threading
-from chatlab.widgets.views import ChatLog
+from chatlab.widgets.logs import ChatLog
 log = ChatLog()
 
 def work(thread):

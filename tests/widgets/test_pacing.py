@@ -126,7 +126,7 @@ def test_a_broken_widget_is_logged_and_the_others_go_on(caplog: pytest.LogCaptur
 
 @pytest.mark.slow
 def test_a71_a_widget_with_something_to_say_does_not_keep_the_interpreter_alive() -> None:
-    code = "from chatlab.widgets.views import ChatLog; log = ChatLog(); log.upsert({'id': 'a', 'text': 'x'})"
+    code = "from chatlab.widgets.logs import ChatLog; log = ChatLog(); log.upsert({'id': 'a', 'text': 'x'})"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")
 

@@ -4,8 +4,10 @@ from typing import Any
 import pytest
 
 from chatlab.messages import ConnectionStatus, DeliveryState
-from chatlab.widgets import pacing, views
-from chatlab.widgets.views import ChatLog, FrameLog, StatusBadge, Timeline
+from chatlab.widgets import pacing
+from chatlab.widgets.logs import MOST_PEOPLE, ChatLog, FrameLog
+from chatlab.widgets.status_badge import StatusBadge
+from chatlab.widgets.timeline import Mark, Span, Timeline
 from tests.widgets.comms import View
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -40,7 +42,7 @@ def badge() -> StatusBadge:
 
 def timeline() -> Timeline:
     shown = Timeline()
-    spans: list[views.Span] = [{"status": EVIL, "start": 0.0, "end": None}]
+    spans: list[Span] = [{"status": EVIL, "start": 0.0, "end": None}]
     shown.show(4.0, [{"name": EVIL, "spans": spans, "marks": []}])
     return shown
 
@@ -113,7 +115,7 @@ def test_people_and_undelivered_messages_are_sent_at_once_and_to_later_views() -
     assert view.next("people") == people
     log.set_people(str(number) for number in range(1_000))
     many = view.next("people")
-    assert (len(many["names"]), many["count"]) == (views.MOST_PEOPLE, 1_000)
+    assert (len(many["names"]), many["count"]) == (MOST_PEOPLE, 1_000)
     log.set_people(None)
     assert view.next("people") == {"type": "people", "names": None, "count": 0}
 
@@ -152,7 +154,7 @@ def test_typing_people_are_sent_at_once_and_to_later_views() -> None:
 
 def test_the_badge_sends_the_status_with_the_countdown_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(views, "monotonic", lambda: now)
+    monkeypatch.setattr("chatlab.widgets.status_badge.monotonic", lambda: now)
     shown = StatusBadge()
     view = View(shown)
     shown.show_waiting(2)
@@ -197,7 +199,7 @@ def test_the_latest_status_wins_and_is_repeated_after_a_quiet_period(monkeypatch
 
 def test_the_timeline_lets_time_go_on_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(views, "monotonic", lambda: now)
+    monkeypatch.setattr("chatlab.widgets.timeline.monotonic", lambda: now)
     shown = Timeline()
     view = View(shown)
     shown.show(7.0, [], running=True)
@@ -221,10 +223,8 @@ def test_the_timeline_lets_time_go_on_while_it_runs(monkeypatch: pytest.MonkeyPa
 def test_a_lane_shows_its_latest_spans_and_no_text_is_saved() -> None:
     shown = Timeline()
     view = View(shown)
-    spans: list[views.Span] = [
-        {"status": "connected", "start": float(at), "end": at + 1.0} for at in range(2_000)
-    ]
-    marks: list[views.Mark] = [{"kind": "fault", "label": "planted \ud800", "at": float("nan")}]
+    spans: list[Span] = [{"status": "connected", "start": float(at), "end": at + 1.0} for at in range(2_000)]
+    marks: list[Mark] = [{"kind": "fault", "label": "planted \ud800", "at": float("nan")}]
     shown.show(2_000.0, [{"name": "live", "spans": spans, "marks": marks}])
     [lane] = view.next("timeline")["lanes"]
     assert [lane["spans"][0]["start"], lane["spans"][-1]["start"]] == [1_500.0, 1_999.0]

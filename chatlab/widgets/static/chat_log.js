@@ -19,7 +19,7 @@ export function typingText(names) {
   return `${shown.length} people are typing\u2026`;
 }
 
-/** Returns whether a message matches a search, as ChatLog._filter in views.py does. */
+/** Returns whether a message matches a search, as ChatLog._filter in logs.py does. */
 export function matches(row, text) {
   return !text || `${row.sender ?? ""}\n${row.text ?? ""}`.toLowerCase().includes(text.toLowerCase());
 }

@@ -45,7 +45,7 @@ export function sizeText(bytes) {
   return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
-/** Returns whether a frame matches a filter, as `FrameFilter` in views.py does: the text is searched in kind and payload. */
+/** Returns whether a frame matches a filter, as `FrameFilter` in logs.py does: the text is searched in kind and payload. */
 export function passes(row, { direction, kind, text, heartbeats }) {
   if (!heartbeats && HEARTBEATS.has(row.kind)) return false;
   if (direction && row.direction !== direction) return false;

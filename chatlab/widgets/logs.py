@@ -1,17 +1,16 @@
-"""The views of the chat panel: messages, frames, status and timeline."""
+"""The logs of a conversation: its messages, and its frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from time import monotonic
-from typing import Any, Protocol, TypedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from chatlab.text import visible_line
 from chatlab.widgets import assets
 from chatlab.widgets.feed import FeedWidget, Passes, Row
-from chatlab.widgets.pacing import Callbacks, Message, SnapshotWidget
+from chatlab.widgets.pacing import Callbacks, Message
 from chatlab.widgets.text import encodable
 
 MOST_TYPING = 50
@@ -25,9 +24,6 @@ MOST_KINDS = 100
 
 HEARTBEATS = frozenset({"ping", "pong", "comment"})
 """Kinds of frames that only keep a connection alive; event streams use comments."""
-
-MOST_IN_LANE = 500
-"""Maximum number of spans, and of marks, in a lane of the timeline: the latest."""
 
 
 class MessageRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -185,193 +181,3 @@ class FrameLog(FeedWidget):
         arrow = {"up": "\u2191", "down": "\u2193"}.get(str(row.get("direction")), "\u2022")
         kind, text = visible_line(str(row.get("kind") or "")), visible_line(str(row.get("text") or ""))
         return f"{when} {arrow} {kind} {row.get('size') or 0} B {text}"
-
-
-class StatusBadge(SnapshotWidget):
-    """The connection's status, its reason, and the time until the next attempt."""
-
-    _esm = assets.module("status_badge.js")
-
-    def __init__(self, **kwargs: Any) -> None:
-        self._retry_in: float | None = None
-        self._shown_at = monotonic()
-        self._rate = 1.0
-        self._waiting = 0
-        self._shown: Message = _status("disconnected")
-        super().__init__(**kwargs)
-
-    def show(
-        self,
-        status: str,
-        reason: str = "",
-        *,
-        attempt: int = 0,
-        max_attempts: int | None = None,
-        retry_in: float | None = None,
-        code: int | None = None,
-        at: float | None = None,
-        transport: str = "",
-        details: str = "",
-        rate: float = 1.0,
-    ) -> None:
-        """Show a status; `retry_in` is the number of seconds until the next attempt, of which `rate` pass in
-        each second. From any thread.
-
-        `transport` is the title of the one in use. The tooltip has the time of the change (`at`, milliseconds
-        since 1970) and `details`.
-        """
-        self._retry_in, self._rate, self._shown_at = retry_in, rate, monotonic()
-        self._shown = _status(status, reason, attempt, max_attempts, code, at, transport, details)
-        self._changed()
-
-    def show_waiting(self, messages: int) -> None:
-        """Show the number of messages in the outbox: queued, or sent and unacknowledged. From any thread."""
-        self._waiting = messages
-        self._changed()
-
-    def transcript(self) -> str:
-        """Return the status in one line."""
-        shown = self._shown
-        attempt = f", attempt {shown['attempt']}" if shown["attempt"] else ""
-        reason = f": {visible_line(shown['reason'])}" if shown["reason"] else ""
-        used = f" over {visible_line(shown['transport'])}" if shown["status"] == "connected" else ""
-        return f"{visible_line(shown['status'])}{used if shown['transport'] else ''}{attempt}{reason}"
-
-    def _snapshot(self) -> Message:
-        retry_in = self._retry_in
-        if retry_in is not None:
-            retry_in = max(0.0, retry_in - self._rate * (monotonic() - self._shown_at))
-        return {
-            "type": "status",
-            **self._shown,
-            "retry_in": retry_in,
-            "rate": self._rate,
-            "waiting": self._waiting,
-        }
-
-
-class Span(TypedDict):
-    """A status from `start` to `end` in seconds; `end` is None while it lasts."""
-
-    status: str
-    start: float
-    end: float | None
-
-
-class Mark(TypedDict):
-    """An event at a point in time; the kind "fault" is highlighted."""
-
-    kind: str
-    label: str
-    at: float
-
-
-class Lane(TypedDict):
-    """A named row of the timeline, such as "live" or "predicted"."""
-
-    name: str
-    spans: Sequence[Span]
-    marks: Sequence[Mark]
-
-
-class TimelineView(Protocol):
-    """Shows lanes, as a `Timeline` does."""
-
-    def show(self, now: float, lanes: Iterable[Lane], *, running: bool = False, note: str = "") -> None:
-        """Show lanes at `now`, in seconds since the start, and a note below; time goes on while `running`."""
-
-
-class Timeline(SnapshotWidget):
-    """Statuses over time in lanes, with marks for events."""
-
-    _esm = assets.module("timeline.js")
-
-    def __init__(self, **kwargs: Any) -> None:
-        self._lanes: list[Message] = []
-        self._note = ""
-        self._now = 0.0
-        self._running = False
-        self._rate = 1.0
-        self._until = 0.0
-        self._shown_at = monotonic()
-        super().__init__(**kwargs)
-
-    def show(
-        self,
-        now: float,
-        lanes: Iterable[Lane],
-        *,
-        running: bool = False,
-        note: str = "",
-        rate: float = 1.0,
-        until: float = 0.0,
-    ) -> None:
-        """Show lanes at `now`, in seconds since the start, and a note below; time goes on while `running`, by
-        `rate` seconds in each second. The axis reaches `until` at least. From any thread.
-        """
-        self._note = str(encodable(note))
-        self._lanes = [
-            {
-                "name": encodable(lane["name"]),
-                "spans": [_encodable(span) for span in lane["spans"][-MOST_IN_LANE:]],
-                "marks": [_encodable(mark) for mark in lane["marks"][-MOST_IN_LANE:]],
-            }
-            for lane in lanes
-        ]
-        self._now, self._running, self._shown_at = now, running, monotonic()
-        self._rate, self._until = rate, until
-        self._changed()
-
-    def transcript(self) -> str:
-        """Return the spans of each lane, one lane per line."""
-        lines = [self._line(lane) for lane in self._lanes]
-        if self._note:
-            lines.append(visible_line(self._note))
-        return "\n".join(lines) or "Timeline: nothing yet"
-
-    def _line(self, lane: Message) -> str:
-        spans = []
-        for span in lane["spans"]:
-            end = self._now if span["end"] is None else span["end"]
-            spans.append(f"{visible_line(span['status'])} {span['start']:.1f}\u2013{end:.1f} s")
-        return f"{visible_line(lane['name'])}: {', '.join(spans) or 'nothing yet'}"
-
-    def _snapshot(self) -> Message:
-        elapsed = monotonic() - self._shown_at if self._running else 0.0
-        now = self._now + self._rate * elapsed
-        return {
-            "type": "timeline",
-            "now": now,
-            "lanes": self._lanes,
-            "running": self._running,
-            "rate": self._rate,
-            "until": self._until,
-            "note": self._note,
-        }
-
-
-def _status(
-    status: str,
-    reason: str = "",
-    attempt: int = 0,
-    max_attempts: int | None = None,
-    code: int | None = None,
-    at: float | None = None,
-    transport: str = "",
-    details: str = "",
-) -> Message:
-    fields = {
-        "status": str(status),
-        "reason": reason,
-        "attempt": attempt,
-        "max_attempts": max_attempts,
-        "code": code,
-        "at": at,
-        "transport": transport,
-        "details": details,
-    }
-    return _encodable(fields)
-
-
-def _encodable(fields: Mapping[str, Any]) -> Message:
-    return {name: encodable(value) for name, value in fields.items()}
