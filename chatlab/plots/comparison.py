@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from msgspec.structs import replace
 
 from chatlab.errors import SettingsError
 from chatlab.experiment.compare import Comparison, Difference, compare
@@ -58,7 +59,7 @@ def plot_comparison(run_a: Run, run_b: Run, *, ax: Axes | None = None) -> Axes:
 
 def _note(compared: Comparison, left_out: int) -> str:
     first = compared.first
-    said = f"yes, to within {compared.tolerance}"
+    said = f"yes, to within {replace(compared.tolerance, source='')}"
     if first is not None:
         count = len(compared.differences)
         said = f"{count:,} {'difference' if count == 1 else 'differences'}, the first of {first.person}"

@@ -47,6 +47,11 @@ def test_runs_that_agree_have_no_marks(model: Run) -> None:
     assert ax.get_title(loc="left") == "Do model and wire agree?"
 
 
+def test_the_note_has_no_reason_which_would_not_fit(model: Run) -> None:
+    ax = plot_comparison(model, structs.replace(model, world="live", lateness=0.0))
+    assert "yes, to within 5 ms" in [text.get_text() for text in ax.texts]
+
+
 def test_differences_are_marked_where_they_are(model: Run) -> None:
     other = late(model, "person-2")
     differences = compare(model, other).differences
