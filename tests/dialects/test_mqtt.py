@@ -168,7 +168,12 @@ def test_the_connect_holds_the_credentials_and_other_headers_stay() -> None:
 
 @pytest.mark.parametrize(
     ("cursor", "connack", "resync"),
-    [(None, ACCEPTED, False), ("mqtt", ACCEPTED, True), ("mqtt", RESUMED, False)],
+    [
+        (None, ACCEPTED, False),
+        ("mqtt", ACCEPTED, True),
+        ("mqtt", packet(CONNACK, b"\2\0"), True),
+        ("mqtt", RESUMED, False),
+    ],
 )
 def test_the_subscription_lets_the_reader_in_and_a_lost_session_is_a_resync(
     cursor: str | None, connack: bytes, resync: bool
@@ -189,6 +194,7 @@ def test_the_subscription_lets_the_reader_in_and_a_lost_session_is_a_resync(
         (packet(CONNACK, b"\0\5"), Refused("not authorized", 403)),
         (packet(CONNACK, b"\0\x99"), Refused("the broker refuses with code 153")),
         (packet(SUBACK, b"\0\1\x80"), Refused("the broker refuses the subscription to this topic", 403)),
+        (packet(SUBACK, b"\0\1\x87"), Refused("the broker refuses the subscription to this topic", 403)),
         (
             b"\x30\xff\xff\xff\xff\1",
             Refused("the broker's packets can't be read: a packet's length has more than four bytes"),

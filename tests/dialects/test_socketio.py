@@ -95,6 +95,17 @@ def test_a_session_that_is_not_recovered_may_have_missed_messages(pid: str) -> N
     assert (welcome.resync, welcome.cursor) == (True, "~Q." if pid == '"Q"' else "~s.")
 
 
+def test_a_session_that_asked_for_the_messages_after_an_id_has_missed_none() -> None:
+    assert not one(opened("17").decode('40{"sid":"s","pid":"P"}')).resync
+
+
+def test_an_argument_that_the_shape_names_is_no_offset() -> None:
+    dialect = connected(reads={"chat message": ("text", "sender")})
+    message = one(dialect.decode('42["chat message","hi","bob"]'))
+    assert (message.text, message.sender, message.id) == ("hi", "bob", "")
+    assert one(dialect.decode('42["chat message","hi","bob","o2"]')).id == "~P.o2"
+
+
 def test_messages_have_the_offset_as_id_or_their_own() -> None:
     dialect = connected()
     event = '42["chat message",{"sender":"bob","text":"hi","client_id":"c1","more":1},"o2"]'
@@ -169,6 +180,18 @@ def test_acks_that_never_come_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_bytes_are_not_sent() -> None:
     with pytest.raises(ValueError, match="sends texts only"):
         connected().encode(CONFIG, OutgoingMessage(data=b"x", client_id="c1"))
+
+
+def test_packets_with_bytes_follow_each_other_and_other_bytes_belong_to_none() -> None:
+    dialect = connected()
+    for content in (b"one", b"two"):
+        assert dialect.decode('451-["chat message",{"text":{"_placeholder":true,"num":0}}]') == ()
+        assert one(dialect.decode(content)).data == content
+    assert isinstance(one(dialect.decode(b"three")), Unreadable)
+    assert dialect.decode('452-["chat message",{"text":{"_placeholder":true,"num":1}}]') == ()
+    assert dialect.decode(b"lost") == ()
+    assert dialect.decode('451-["chat message",{"text":{"_placeholder":true,"num":0}}]') == ()
+    assert one(dialect.decode(b"four")).data == b"four"
 
 
 def test_a_packet_with_bytes_spans_frames() -> None:

@@ -257,6 +257,7 @@ def test_replies_of_a_lost_session_are_not_sent_in_the_next() -> None:
     chat = let_in(sse)
     chat.stream(WELCOME + WELCOME)
     chat.fail("stream")
+    assert not chat.open
     chat.tick()
     chat.opened()
     assert chat.purposes() == ["stream"]

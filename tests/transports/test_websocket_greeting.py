@@ -66,6 +66,24 @@ def test_a_dialect_that_greets_is_connected_and_sends_only_after_the_welcome() -
     assert (chat.state, chat.machine.cursor.last_id) == ("online", "7")
 
 
+def test_a_second_welcome_connects_nobody_again() -> None:
+    chat = Chat(dialect=Invited())
+    chat.connect()
+    chat.open()
+    assert [change.status for change in changes(chat.hear({}))] == [CONNECTED]
+    assert changes(chat.hear({})) == []
+
+
+class Invited(GreetingDialect):
+    """A dialect in which each frame is a welcome."""
+
+    def for_connection(self) -> Invited:
+        return self
+
+    def decode(self, frame: str | bytes) -> Sequence[Incoming]:
+        return (Welcome(),)
+
+
 def test_items_that_come_before_the_welcome_are_read() -> None:
     chat = greeting()
     assert frames(chat.hear({"type": "ping", "id": 3})) == ['{"type":"pong","id":3}']
