@@ -16,7 +16,8 @@ from chatlab.dialects import SocketIODialect
 from chatlab.errors import ConnectError
 from chatlab.experiment.fault_proxy import FaultProxy
 from chatlab.messages import ConnectionStatus, DeliveryState
-from chatlab.settings import OutboxConfig
+from chatlab.settings import OutboxConfig, ReconnectConfig
+from tests.interop.haproxy import haproxy
 from tests.interop.npm import install
 from tests.live.watch import PERSISTENT, talking, until
 from tests.requirements import find
@@ -175,3 +176,50 @@ async def test_connection_state_recovery_resumes_a_session(
                 await until(lambda: watch.of("resync"))
     finally:
         server.stop()
+
+
+BALANCED = """
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+    timeout tunnel 1h
+frontend public
+    bind 127.0.0.1:PORT
+    default_backend chat
+backend chat
+    balance roundrobin
+    cookie NODE insert indirect nocache
+    server one ONE cookie one
+    server two TWO cookie two
+"""
+
+
+@pytest.mark.requires("haproxy")
+@pytest.mark.parametrize("kind", rows(["websocket", "long_polling", "fallback"], "long_polling"))
+async def test_a_balancers_cookie_leads_back_to_the_same_server(
+    node_modules: None, tmp_path: Path, kind: str
+) -> None:
+    files = [tmp_path / name for name in ("one.jsonl", "two.jsonl")]
+    one, two = (SocketIOServer("npm", file) for file in files)
+    try:
+        hosts = {"ONE": one.url.removeprefix("http://"), "TWO": two.url.removeprefix("http://")}
+        text = BALANCED.replace("ONE", hosts["ONE"]).replace("TWO", hosts["TWO"])
+        with haproxy(text) as url, talking(kind, url_for(kind, url), **settings()) as (ada, _):
+            for turn in ("first", "second", "third"):
+                await ada.connect()
+                assert await (await ada.send(turn)).settled() is DeliveryState.ACKED
+                await ada.disconnect()
+        once = ReconnectConfig(max_attempts=0)
+        with (
+            haproxy(text.replace("    cookie NODE insert indirect nocache\n", "")) as url,
+            talking("long_polling", url, **settings(reconnect=once)) as (bob, _),
+            pytest.raises(ConnectError, match="the server doesn't know the session"),
+        ):
+            await bob.connect()
+    finally:
+        one.stop()
+        two.stop()
+    lengths = sorted(len(file.read_text().splitlines()) if file.exists() else 0 for file in files)
+    assert lengths == [0, 3]

@@ -84,7 +84,10 @@ class SocketIOSession:
         Errors: `ValueError` for bytes, which would need more than one frame.
         """
         if message.data is not None:
-            raise ValueError("the dialect socket.io sends texts only; encode the bytes in the text")
+            raise ValueError(
+                "the dialect socket.io sends texts only, as bytes take frames of their own; "
+                "encode them in the text"
+            )
         options = self._options
         fields = {"sender": config.sender, "text": message.text, "client_id": message.client_id}
         event = [options.event, *(filled(place, fields, config) for place in options.sends)]
