@@ -156,19 +156,19 @@ class Guess(widgets.VBox, Generic[T]):  # type: ignore[misc]  # ipywidgets has n
         return self._idle.wait(timeout)
 
     def _judge(self, guess: object) -> None:
+        complaint, judged = "", None
         try:
             if self._known is None:
                 given: Any = self._given
                 self._known = self._ask(given() if callable(given) else given)
-            self.judged = judged = self._known.judge(guess)
+            judged = self._known.judge(guess)
             self._draw()
-            self.form.show("answered", judged=judged)
         except Exception as error:
             _log.exception("a question's answer couldn't be computed")
-            words = f"The answer couldn't be computed: {type(error).__name__}: {error}"
-            self.judged = None
-            self.form.show("asking", complaint=words)
-        finally:
+            complaint, judged = f"The answer couldn't be computed: {type(error).__name__}: {error}", None
+        with self._guard:  # A person who sees the answer may ask for the next guess at once.
+            self.judged = judged
+            self.form.show("answered" if judged else "asking", complaint=complaint, judged=judged)
             self._idle.set()
 
     def _draw(self) -> None:

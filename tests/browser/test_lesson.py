@@ -46,7 +46,7 @@ def test_a_guess_by_keyboard_alone(notebook: Page) -> None:
     field.focus()
     notebook.keyboard.type("soon")
     notebook.keyboard.press("Enter")
-    expect(guess.locator(".cl-complaint")).to_contain_text("has no number")
+    expect(guess.locator(".cl-complaint")).to_contain_text("isn't a number alone")
     expect(field).to_be_focused()
     notebook.keyboard.press("Control+A")
     notebook.keyboard.type("10 s")

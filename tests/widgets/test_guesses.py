@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 from typing import Any
 
 import ipywidgets
@@ -104,6 +105,31 @@ def test_while_the_answer_is_computed_nothing_else_is_taken() -> None:
     assert guess.form._snapshot()["state"] == "computing"
     go_on.set()
     assert snapshot(guess)["judged"]["guess"] == "4 s"
+
+
+@pytest.mark.parametrize("answer", [lambda: 5.0, lambda: 1 / 0], ids=["answered", "complained"])
+def test_a_person_may_go_on_as_soon_as_the_outcome_is_shown(
+    answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guess = guess_seconds("How long?", answer)
+    show = guess.form.show
+    threads: list[threading.Thread] = []
+
+    def go_on_at_once(state: str, **outcome: Any) -> None:
+        show(state, **outcome)
+        if state != "computing" and not threads:
+            again = state == "answered"
+            threads.append(threading.Thread(target=guess.again if again else partial(guess.take, "6")))
+            threads[0].start()
+            threads[0].join(0.1)  # An action that is dropped is dropped by now.
+
+    monkeypatch.setattr(guess.form, "show", go_on_at_once)
+    states: list[str] = []
+    monkeypatch.setattr(guess.form, "_changed", lambda: states.append(guess.form._state))
+    guess.take("4")
+    assert guess.wait(PATIENCE)
+    threads[0].join(PATIENCE)
+    assert states[2:3] == ["asking" if states[1] == "answered" else "computing"]
 
 
 @pytest.mark.parametrize("answer", [lambda: 1 / 0, lambda: None, "soon"], ids=["raises", "none", "text"])
