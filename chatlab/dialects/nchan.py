@@ -124,9 +124,9 @@ class NchanDialect(Dialect):
     name = "nchan"
     acks = True
     idempotent = False
-    reuses_ids = False  # An id begins with the time.
     heartbeat = "ping"  # A text frame would be published, or refused with 1008.
-    failures: Mapping[str, Verdict] = MappingProxyType({"close 1000": "retry"})  # idle, with reason "408"
+    # 1000: idle, with reason "408". 410: nchan stops, or the channel was deleted; a reader creates it anew.
+    failures: Mapping[str, Verdict] = MappingProxyType({"close 1000": "retry", "http 410": "retry"})
 
     def __init__(
         self,

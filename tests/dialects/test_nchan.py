@@ -29,7 +29,7 @@ ADAS = ChatMessage(f"{T}:2", "ada", "hé", "c1", THEN)
 
 def test_what_it_is() -> None:
     assert (DIALECT.acks, DIALECT.idempotent, DIALECT.heartbeat) == (True, False, "ping")
-    assert DIALECT.failures == {"close 1000": "retry"}
+    assert DIALECT.failures == {"close 1000": "retry", "http 410": "retry"}
     assert DIALECT.transports == ("websocket", "sse", "long_polling", "short_polling")
     assert DIALECT.typing(SOCKET) is None
     assert HTTP.post_typing(CONFIG) is None

@@ -74,11 +74,15 @@ class Nginx:
     """A running nginx, for `connections` connections. `url` is its root, `complaints` its log once it has
     ended.
 
-    `http` is its `http` block, in which PORT stands for its port, with TLS if there is a `chain` (PEM).
+    `http` is its `http` block, in which PORT stands for its port (0: a free one), with TLS if there is a
+    `chain` (PEM).
     """
 
-    def __init__(self, http: str = CHANNELS, connections: int = 256, chain: bytes = b"") -> None:
+    def __init__(
+        self, http: str = CHANNELS, connections: int = 256, chain: bytes = b"", port: int = 0
+    ) -> None:
         self._http = http
+        self._port = port
         self._connections = connections
         self._chain = chain
         self.folder = Path(tempfile.mkdtemp(prefix="chatlab-nginx-"))
@@ -92,7 +96,7 @@ class Nginx:
     def __enter__(self) -> Self:
         program = find("nginx")
         assert program is not None
-        port = free_port()
+        port = self._port or free_port()
         (self.folder / "temp").mkdir(mode=0o777)
         (self.folder / "chain.pem").write_bytes(self._chain)
         modules = f"load_module {NCHAN};" if "nchan" in self._http else ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from tests.interop.delivery import first_connections
 from tests.interop.nginx import Nginx
 from tests.live.chaos import faults_of
 from tests.live.watch import ALL, PERSISTENT, Watch, talking, until
+from tests.processes import free_port
+from tests.sizes import rows
 
 pytestmark = [pytest.mark.requires("nginx"), pytest.mark.xdist_group("nginx")]
 
@@ -161,6 +165,32 @@ async def test_a_cursor_that_has_left_its_buffer_is_a_possible_gap(
         kinds = [event.type for event in watch.events if event.type in ("resync", "message")]
         assert kinds == ["resync", *["message"] * 5]
         await reader.disconnect()
+
+
+@pytest.mark.parametrize("kind", rows([*ALL], "long_polling"))
+async def test_readers_come_back_after_a_restart_and_nothing_of_theirs_is_lost(
+    channel: str, kind: str
+) -> None:
+    """nchan answers held polls with 410 when it stops. Its messages are in memory, and are lost with it."""
+    port = free_port()
+    with Nginx(port=port) as nginx, ExitStack() as stack:
+        ada, own = stack.enter_context(chatting(kind, nginx.url, channel))
+        bob, other = stack.enter_context(chatting(kind, nginx.url, channel, "bob"))
+        await ada.connect()
+        await bob.connect()
+        assert (await (await ada.send("before")).settled()) is DeliveryState.ACKED
+        await until(lambda: other.texts == own.texts == ["before"])
+        later = stack.pop_all()
+    with later:
+        meanwhile = ada.submit("meanwhile")
+        second = int(time.time())
+        await until(lambda: int(time.time()) > second)  # Within a second it would count from 0 anew.
+        with Nginx(port=port):
+            assert (await meanwhile.settled()) is DeliveryState.ACKED
+            await until(lambda: other.texts == own.texts == ["before", "meanwhile"])
+            assert not own.of("unreadable") + other.of("unreadable")
+            await ada.disconnect()
+            await bob.disconnect()
 
 
 TOLD = [*((kind, "nchan") for kind in ALL), ("long_polling", BATCH)]
