@@ -1,4 +1,4 @@
-"""The kernels that the panel must work in: the installed ipykernel, and 7.0, which is fetched on demand.
+"""The kernels that the panel must work in: the installed ipykernel, and older ones, fetched on demand.
 
 ipykernel 7.0 delivers widgets' messages on separate threads, later versions on the main thread. It runs with
 one fix of a later version, without which a few notebooks of each run hang: old_kernel.py.
@@ -14,6 +14,7 @@ from tests.browser.jupyter import ROOT, Lab
 
 INSTALLED = "python3"
 OLD = "ipykernel-7.0.1"
+COLAB = "ipykernel-6.17.1"
 
 
 def provide(lab: Lab, kernel: str) -> None:
@@ -28,8 +29,9 @@ def provide(lab: Lab, kernel: str) -> None:
             [*command, requirement], capture_output=True, text=True, check=False, timeout=300
         )
         assert ended.returncode == 0, ended.stderr
+    module = "tests.browser.old_kernel" if kernel == OLD else "ipykernel_launcher"
     spec = {
-        "argv": [sys.executable, "-m", "tests.browser.old_kernel", "-f", "{connection_file}"],
+        "argv": [sys.executable, "-m", module, "-f", "{connection_file}"],
         "display_name": kernel,
         "language": "python",
         "env": {"PYTHONPATH": f"{folder}:{ROOT}"},

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from chatlab.studies import PREDICTIONS
 from tests.browser.jupyter import CODE_CELLS, ROOT, Lab, error_outputs, run_all
+from tests.browser.kernels import COLAB, copy_for
 from tests.studies.test_exercises import RIGHT
 
 pytestmark = pytest.mark.proof
@@ -65,6 +66,12 @@ def test_it_runs_and_a_student_can_use_it(page: Page, lab: Lab, path: Path, scre
         _chat(page, LAST_STATE[path.stem])
     expect(page.locator(".chatlab-panel")).to_have_count(int(path.stem in LAST_STATE))
     assert error_outputs(page) == []
+
+
+def test_the_start_notebook_runs_on_the_kernel_of_colab(page: Page, lab: Lab) -> None:
+    run_all(page, lab, copy_for(lab, "notebooks/00_start.ipynb", COLAB))
+    assert error_outputs(page) == []
+    _chat(page, "acked")
 
 
 def named(function: str, code: str) -> str:
