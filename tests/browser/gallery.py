@@ -104,7 +104,7 @@ def _explorers(page: Page, folder: Path) -> None:
 def _take(place: Locator, name: Path) -> None:
     expect(place).to_be_visible()
     place.scroll_into_view_if_needed()
-    for image in place.locator("img").all():
+    for image in place.locator("img:not([hidden])").all():
         image.evaluate("image => image.decode()")
     for theme in ("Dark", "Light"):
         show_theme(place.page, f"JupyterLab {theme}")

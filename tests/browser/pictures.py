@@ -49,6 +49,7 @@ def main() -> None:
         run_code(page, TALK)
         expect(page.locator(".cl-message").last).to_have_attribute("data-state", "queued")
         expect(page.locator(".cl-countdown")).to_contain_text("next try in")
+        page.get_by_role("log").evaluate("log => { log.style.height = '10rem' }")  # as its corner does
         take(page, page.locator(".chatlab-panel"), "panel.png")
         browser.close()
 
@@ -57,7 +58,7 @@ def take(page: Page, place: Locator, name: str) -> None:
     """Take a picture of an element, once all images in it are drawn."""
     expect(place).to_be_visible()
     place.scroll_into_view_if_needed()
-    for image in place.locator("img").all():
+    for image in place.locator("img:not([hidden])").all():
         expect(image).to_be_visible()
         image.evaluate("image => image.decode()")
     place.screenshot(path=PICTURES / name)
