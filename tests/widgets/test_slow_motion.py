@@ -151,7 +151,8 @@ def test_time_runs_at_the_chosen_speed_and_stops_at_the_end(slow: SlowMotion, wa
     wall.at += 100
     assert slow.now == 1.0
     until(lambda: slow.time.value == 1.0)
-    assert slow.timeline._snapshot()["rate"] == 0.01
+    shown = slow.timeline._snapshot()
+    assert (shown["rate"], shown["until"]) == (0.01, 60.0)
     slow._running.click()
     until(lambda: slow._running.description == "Resume")
     wall.at += 100
@@ -164,6 +165,9 @@ def test_time_runs_at_the_chosen_speed_and_stops_at_the_end(slow: SlowMotion, wa
     assert slow.flush() is None, "nothing changes any more"
     slow.resume()
     assert slow.now == 0.0, "from the beginning again"
+    assert slow._clock.running
+    slow.next()
+    assert not slow._clock.running, "a step stops time"
 
 
 def test_the_slider_follows_time_and_leads_to_a_time(slow: SlowMotion) -> None:
@@ -221,8 +225,13 @@ def test_faults_begin_at_the_present_time_and_end_on_request(slow: SlowMotion, w
         ("server_down", 12.001),
         ("connection_reset", 32.001),
     ]
+    slow.send("Is anybody there?")
+    slow.send("Hello?")
+    computed(slow)
+    assert slow._clock.running, "after several actions, too"
     wall.at += 1
     until(lambda: status(slow) == "reconnecting")
+    assert [text for _, text in texts(slow)][-2:] == ["Is anybody there?", "Hello?"]
     assert slow.controls.under_way.value == "Under way: server down."
     slow.controls.ending.click()
     computed(slow)
