@@ -77,3 +77,11 @@ def served(*options: str, limit_file_size: int = 0) -> Iterator[tuple[subprocess
             yield process, address_of(process)
         finally:
             process.kill()
+
+
+def interpreted(code: str) -> tuple[int, str, str]:
+    """Return the exit code, the output and the errors of an interpreter that runs this code. A warning is an
+    error there."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return done.returncode, done.stdout, done.stderr

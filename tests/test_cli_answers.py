@@ -8,21 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from chatlab.cli import app
 from chatlab.experiment import sweep
+from tests.test_cli import GOOD, run
 
 pytestmark = pytest.mark.slow
 
-GOOD = "duration = 5.0\npeople = { count = 2, send_rate = 0.2 }\n"
 BROKEN = 'duration = 30.0\npeople.count = 20\n[[faults]]\nkind = "connection_reset"\nat = 8.0\n'
 NO_QUEUE = "has no effect here: server.accept_rate is 'none', so nobody waits to be accepted"
 VARY, KEEP = "--vary=people.count=1:40", "--keep=attempts<=20"
-
-
-def run(*arguments: str, columns: int = 200) -> Result:
-    return CliRunner(env={"COLUMNS": str(columns), "NO_COLOR": "1"}).invoke(app, list(arguments))
 
 
 @pytest.fixture(autouse=True)

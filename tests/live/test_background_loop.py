@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +11,7 @@ import pytest
 
 from chatlab.live.background_loop import BackgroundThread, background_loop, background_thread
 from tests.live.forks import in_a_fork
+from tests.processes import interpreted
 
 
 def test_all_threads_get_the_same_thread_and_loop() -> None:
@@ -40,9 +39,7 @@ def test_importing_starts_nothing_and_the_interpreter_ends_silently() -> None:
         "p.background_thread().call(asyncio.sleep, 0)\n"
         "assert threading.active_count() == 2\n"
     )
-    command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert interpreted(code) == (0, "", "")
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])

@@ -4,14 +4,13 @@ ending."""
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from chatlab.live.workers import Workers
 from tests.live.watch import PATIENCE, until
+from tests.processes import interpreted
 
 
 async def test_work_that_blocks_delays_no_other() -> None:
@@ -57,6 +56,4 @@ def test_a_thread_that_hangs_does_not_keep_the_interpreter() -> None:
         "workers.run(lambda: (begun.set(), threading.Event().wait()))\n"
         "begun.wait()\n"
     )
-    command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert interpreted(code) == (0, "", "")

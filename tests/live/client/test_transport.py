@@ -7,8 +7,6 @@ import gc
 import logging
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -30,6 +28,7 @@ from chatlab.settings import HeartbeatConfig, OutboxConfig, ReconnectConfig, Web
 from chatlab.transports.machine import Failure
 from tests.live.misbehave import Misbehaving, Peer, close_frame, friendly, silence
 from tests.live.watch import ALL, PATIENCE, PERSISTENT, Watch, transport_of, until, watched, websocket
+from tests.processes import interpreted
 from tests.sizes import rows, times
 
 S = DeliveryState
@@ -843,8 +842,7 @@ async def forever():
 t = make()
 {GOODBYES[goodbye]}
 """
-    command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    status, output, errors = interpreted(code)
     # The development mode also reports slow callbacks, which every busy machine has.
-    noise = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
-    assert (done.returncode, done.stdout, noise) == (0, "", [])
+    noise = [line for line in errors.splitlines() if not line.startswith("Executing <")]
+    assert (status, output, noise) == (0, "", [])

@@ -53,7 +53,7 @@ from tests.live.server.members import (
     waiting,
 )
 from tests.live.watch import until
-from tests.processes import served
+from tests.processes import interpreted, served
 
 # Joining
 
@@ -982,10 +982,9 @@ def test_a71_an_interpreter_that_ends_stops_it_without_noise() -> None:
         connection = ExitStack().enter_context(connect(url, ping_interval=None))
         print(connection.recv()[:17])
     """
-    command = [sys.executable, "-W", "error", "-c", script]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines() == ['{"type":"welcome"', "1012 (service restart) service restart"]
+    code, output, errors = interpreted(script)
+    assert (code, errors) == (0, "")
+    assert output.splitlines() == ['{"type":"welcome"', "1012 (service restart) service restart"]
 
 
 # The process

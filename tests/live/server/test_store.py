@@ -1,7 +1,6 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +8,8 @@ import pytest
 
 from chatlab.hub.log import LogLimits
 from chatlab.live.server.store import Store, StoreError
-from chatlab.messages import ChatMessage, OutgoingMessage
-from tests.live.server.test_logs import pages
-
-AT = datetime(2026, 11, 23, 12, 0, 0, 123456, UTC)
-
-
-def posted(number: int, **fields: Any) -> ChatMessage:
-    given: dict[str, Any] = {"sender": "ada", "text": f"m{number}", "posted_at": AT} | fields
-    return ChatMessage(id=f"e1-{number}", **given)
-
-
-def add(store: Store, text: str = "hi", room: str = "a", **fields: Any) -> ChatMessage:
-    return store.append(room, "ada", OutgoingMessage(text, **fields), AT).message
-
-
-def all_of(store: Store, room: str = "a") -> list[ChatMessage]:
-    return list(store.latest(room, None).messages)
+from chatlab.messages import OutgoingMessage
+from tests.live.server.test_logs import AT, add, all_of, pages, posted
 
 
 def open_again(path: Path, **limits: Any) -> Store:
