@@ -331,7 +331,7 @@ def test_fit_prints_a_ranking_and_the_toml_to_use(tmp_path: Path) -> None:
         columns=80,
     )
     assert ended.exit_code == 0
-    assert "8 explains herd.csv best: attempts are " in ended.stdout
+    assert "8 explains herd.csv best: on average " in ended.stdout
     assert ended.stdout.endswith("[transport.reconnect]\nbase_delay = 8\n")
     assert sorted(pd.read_csv(table)["candidate"].tolist()) == [0.5, 2, 8]
     assert plot.stat().st_size > 1000

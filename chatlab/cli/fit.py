@@ -109,7 +109,11 @@ def fit(
             )
             end_runs(executor, fitted.interrupted)
     headings = [name for name in fitted.rows[0] if name not in ("possible", "ruled_out")]
-    table = Table(*headings, "ruled out", caption="off: difference of a second, on average")
+    table = Table(
+        *headings,
+        "ruled out",
+        caption="off: difference of a second, on average; offset: second of the run in which the file begins",
+    )
     for row in fitted.rows[:ROWS]:
         texts = [
             format_number(row[name]) if isinstance(row[name], float) else str(row[name]) for name in headings

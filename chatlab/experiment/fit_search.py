@@ -1,15 +1,15 @@
 """Search the candidates that explain a measured series, and the unknowns of each.
 
-Each round compares points with a few seeds. The first round's points fill the ranges of the unknowns evenly,
-the next ones ever smaller boxes around a candidate's best point. After each round the better half of the
-candidates stays. The best ones get all seeds in the end.
+Each round compares points with a few seeds. The first round's points are the scenario's own values, and some
+that fill the ranges of the unknowns evenly; the next ones fill ever smaller boxes around a candidate's best
+point. After each round the better half of the candidates stays. The best ones get all seeds in the end. Those
+of the best two are then searched more closely, with all seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -18,19 +18,22 @@ from msgspec import Struct
 from chatlab.errors import SettingsError
 from chatlab.experiment.cells import Cell, cells_of
 from chatlab.experiment.fit_intervals import Interval, interval
+from chatlab.experiment.fit_ranges import SHRINK, Ranges, Values
 from chatlab.experiment.likeness import LEVELS, Array, Candidate
 from chatlab.experiment.measured import Measured
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.trials import WIDE, Setting, show
+from chatlab.experiment.trials import Setting, show
 
 FIRST = 2
 """Seeds with which candidates are compared at first."""
-ROUNDS, POINTS = 6, 4
-"""Rounds of the search for unknowns, and points of the first round beside two for each unknown."""
-SHRINK = 0.55
-"""Size of a round's range, as a part of the one before."""
+ROUNDS = 4
+"""Rounds of the search for unknowns, with a few seeds."""
 FINAL = 6
 """Candidates that get all seeds."""
+CLOSER = 2
+"""Candidates whose unknowns are searched more closely."""
+STEP = SHRINK ** (ROUNDS - 1) / 4
+"""Distance of points beside the best one, as a part of the ranges."""
 FAKES = 12
 """Runs of the best point, beside those with all seeds, that stand for the measurement."""
 BOX, BOXES = 0.4, 4
@@ -41,7 +44,7 @@ class Point(Struct, frozen=True):
     """A candidate by its labels, and values of the unknowns."""
 
     labels: tuple[Any, ...]
-    unknowns: tuple[float, ...] = ()
+    unknowns: Values = ()
 
     @property
     def name(self) -> str:
@@ -68,7 +71,7 @@ class FitSearch:
     ) -> None:
         self._scenario, self._counts = scenario, measured.counts
         self._choices = [setting for setting in settings if setting.choices is not None]
-        self._ranges = [setting for setting in settings if setting.choices is None]
+        self._ranges = Ranges([setting for setting in settings if setting.choices is None])
         self._level, self._offsets, self._seeds = of in LEVELS, offsets, seeds
         self._more_seeds = range(max(seeds, default=0) + 1, max(seeds, default=0) + 1 + FAKES)
         self._points = [
@@ -81,7 +84,7 @@ class FitSearch:
     @property
     def has_unknowns(self) -> bool:
         """Whether a setting is to be fitted within a range."""
-        return bool(self._ranges)
+        return bool(self._ranges.settings)
 
     def check(self, runs: int) -> None:
         """Check the limit of runs. Errors: `SettingsError`."""
@@ -89,7 +92,9 @@ class FitSearch:
             raise SettingsError("seeds: give at least one")
         least = len(self._points) * min(FIRST, len(self._seeds)) * (len(self._round(self._points[0], 0)))
         if runs < least:
-            raise SettingsError(f"runs: {len(self._points)} candidates need {least} or more, got {runs}")
+            count = len(self._points)
+            what = "1 candidate needs" if count == 1 else f"{count} candidates need"
+            raise SettingsError(f"runs: {what} {least} or more, got {runs}")
 
     def rank(self, simulate: Simulate, limit: int) -> list[tuple[Point, Candidate]]:
         """Return the best point of each candidate, the best first."""
@@ -112,21 +117,55 @@ class FitSearch:
     def _search(self, simulate: Simulate, limit: int) -> None:
         left = list(self._points)
         best: dict[tuple[Any, ...], Point] = {}
-        for number in range(ROUNDS if self._ranges else 1):
+        for number in range(ROUNDS if self.has_unknowns else 1):
             wanted = [point for start in left for point in self._round(best.get(start.labels, start), number)]
             if self.made() + FIRST * len(wanted) + len(self._seeds) * FINAL > limit and number:
                 self.ran_out = True
                 break
             self._simulate(simulate, wanted, FIRST)
-            for start in left:
-                tried = [point for point in self._runs if point.labels == start.labels]
-                best[start.labels] = min(tried, key=lambda point: self._candidate(point).distance)
+            best = {start.labels: self._nearest(start.labels)[0] for start in left}
             left.sort(key=lambda start: self._candidate(best[start.labels]).distance)
-            if self._ranges:
+            if self.has_unknowns:
                 left = left[: max(FINAL // 2, (len(left) + 1) // 2)]
-        ranked = sorted(best.values(), key=lambda point: self._candidate(point).distance)
+        ranked = sorted(
+            (self._nearest(point.labels)[0] for point in self._points),
+            key=lambda point: self._candidate(point).distance,
+        )
         room = (limit - self.made()) // max(1, len(self._seeds) - FIRST)
         self._simulate(simulate, ranked[: max(1, min(FINAL, room))], len(self._seeds))
+        if self.has_unknowns and not self.ran_out:
+            for point, _ in self.so_far()[:CLOSER]:
+                self._look_closer(simulate, point.labels, limit)
+
+    def _look_closer(self, simulate: Simulate, labels: tuple[Any, ...], limit: int) -> None:
+        """Search the unknowns of a candidate around its best points, with all seeds."""
+        seeds = len(self._seeds)
+        for points_of in (self._known_points, self._points_beside, self._lowest_point, self._lowest_point):
+            points = points_of(labels)
+            if self.made() + seeds * len(points) > limit:
+                self.ran_out = True
+                return
+            self._simulate(simulate, points, seeds)
+
+    def _known_points(self, labels: tuple[Any, ...]) -> list[Point]:
+        """Return a candidate's best two points by the first seeds, and the scenario's own."""
+        return [*self._nearest(labels)[:2], *self._own(labels)]
+
+    def _points_beside(self, labels: tuple[Any, ...]) -> list[Point]:
+        """Return the points beside the best one."""
+        best = self._nearest(labels, len(self._seeds))[0]
+        return [Point(labels, values) for values in self._ranges.beside(best.unknowns, STEP)]
+
+    def _lowest_point(self, labels: tuple[Any, ...]) -> list[Point]:
+        """Return the point at which the distance should be least, as seen from those with all seeds."""
+        tried = self._nearest(labels, len(self._seeds))
+        distances = [self._candidate(point).distance for point in tried]
+        return [Point(labels, self._ranges.lowest([point.unknowns for point in tried], distances))]
+
+    def _nearest(self, labels: tuple[Any, ...], seeds: int = 1) -> list[Point]:
+        """Return the points of a candidate that have as many seeds, or more, the nearest first."""
+        tried = [point for point, runs in self._runs.items() if point.labels == labels and len(runs) >= seeds]
+        return sorted(tried, key=lambda point: self._candidate(point).distance)
 
     def intervals(self, simulate: Simulate, point: Point, limit: int) -> list[tuple[float, float]]:
         """Return an interval of each unknown of a point that has all seeds, or an empty list.
@@ -134,10 +173,10 @@ class FitSearch:
         Points fill a box around it, which becomes smaller until the intervals are a good part of it. The list
         is empty if fewer than `limit` runs are left.
         """
-        place, size, found = self._place(point), BOX, None
+        place, size, found = self._ranges.place(point.unknowns), BOX, None
         fakes_end = len(self._seeds) + FAKES
         for number in range(BOXES):
-            box = self._box(point, place, size, number)
+            box = [Point(point.labels, values) for values in self._ranges.box(place, size, number)]
             if self.made() + FIRST * len(box) + fakes_end > limit:
                 break
             self._simulate(simulate, box, FIRST)
@@ -146,44 +185,20 @@ class FitSearch:
             if max(np.abs(found.estimate - place) + found.reach) > size / 4:
                 break
             size /= 3
-        if found is None:
-            return []
-        low = np.clip(np.minimum(found.estimate - found.reach, place), 0.0, 1.0)
-        high = np.clip(np.maximum(found.estimate + found.reach, place), 0.0, 1.0)
-        return [
-            (_rounded(setting, one, floor), _rounded(setting, other, ceil))
-            for setting, one, other in zip(self._ranges, low.tolist(), high.tolist(), strict=True)
-        ]
-
-    def _place(self, point: Point) -> Array:
-        """Return the unknowns of a point as shares of their ranges."""
-        pairs = zip(self._ranges, point.unknowns, strict=True)
-        return np.array([share_of(setting, value) for setting, value in pairs])
-
-    def _box(self, point: Point, place: Array, size: float, number: int) -> list[Point]:
-        """Return points that fill a box of a size around a place evenly."""
-        axes = range(len(self._ranges))
-        found = []
-        for index in range(1 + 8 * len(self._ranges)):
-            shares = [halton(500 + 64 * number + index, axis) for axis in axes]
-            at = np.clip(place + size * (np.array(shares) - 0.5), 0.0, 1.0)
-            values = (
-                value_of(setting, float(share)) for setting, share in zip(self._ranges, at, strict=True)
-            )
-            found.append(Point(point.labels, tuple(values)))
-        return found
+        return [] if found is None else self._ranges.ends(found, place)
 
     def _interval(self, point: Point, place: Array, size: float) -> Interval:
         """Return the interval that the points in a box show."""
         inside = [
             each
             for each in self._runs
-            if each.labels == point.labels and np.abs(self._place(each) - place).max() <= size / 2 + 1e-9
+            if each.labels == point.labels
+            and np.abs(self._ranges.place(each.unknowns) - place).max() <= size / 2 + 1e-9
         ]
         runs = [np.array(self._runs[each][:FIRST]) for each in inside]
         fakes = np.where(np.isnan(self._counts), np.nan, self._candidate(point).window[FIRST:])
         apart = [[self._seen(counts, each).distance for each in runs] for counts in (self._counts, *fakes)]
-        places = np.array([self._place(each) for each in inside])
+        places = np.array([self._ranges.place(each.unknowns) for each in inside])
         return interval(places, np.array(apart[0]), np.array(apart[1:]), place)
 
     def made(self) -> int:
@@ -201,12 +216,9 @@ class FitSearch:
         for point in dict.fromkeys(points):
             new = [*self._seeds, *self._more_seeds][len(self._runs.get(point, ())) : seeds]
             if new:
-                values: dict[str, Any] = {
-                    each.path: {label: (each.choices or {})[label]}
-                    for each, label in zip(self._choices, point.labels, strict=True)
-                }
-                values |= {
-                    each.path: [value] for each, value in zip(self._ranges, point.unknowns, strict=True)
+                values = self._chosen(point.labels) | {
+                    each.path: [value]
+                    for each, value in zip(self._ranges.settings, point.unknowns, strict=True)
                 }
                 cells += cells_of(self._scenario, values, new)
                 owners += [point] * len(new)
@@ -223,57 +235,21 @@ class FitSearch:
 
     def _round(self, around: Point, number: int) -> list[Point]:
         """Return the points of a round: of ever smaller boxes around the best one so far."""
-        if not self._ranges:
+        if not self.has_unknowns:
             return [around]
-        count = POINTS + 2 * len(self._ranges) if number == 0 else 1 + 2 * len(self._ranges)
-        size = SHRINK**number
-        points = []
-        for index in range(count):
-            unknowns = []
-            for axis, setting in enumerate(self._ranges):
-                share = halton(number * 64 + index + 1, axis)
-                centre = share_of(setting, around.unknowns[axis]) if around.unknowns else 0.5
-                low = min(max(centre - size / 2, 0.0), 1 - size)
-                unknowns.append(value_of(setting, low + size * share))
-            points.append(Point(around.labels, tuple(unknowns)))
-        return points
+        values = self._ranges.fill(around.unknowns or None, number)
+        return [
+            *(self._own(around.labels) if not number else ()),
+            *(Point(around.labels, each) for each in values),
+        ]
 
+    def _own(self, labels: tuple[Any, ...]) -> list[Point]:
+        """Return the point with the values that the scenario itself has with a candidate's choices."""
+        (cell,) = cells_of(self._scenario, self._chosen(labels), None)
+        return [Point(labels, values) for values in self._ranges.own(cell.scenario)]
 
-def halton(index: int, axis: int) -> float:
-    """Return a number of a sequence that fills the unit box evenly."""
-    base = (2, 3, 5, 7, 11, 13)[axis % 6]
-    share, scale = 0.0, 1.0
-    while index:
-        scale /= base
-        index, digit = divmod(index, base)
-        share += digit * scale
-    return share
-
-
-def _is_wide(setting: Setting) -> bool:
-    return setting.low > 0 and setting.high / setting.low >= WIDE
-
-
-def value_of(setting: Setting, share: float) -> float:
-    """Return the value at a share of the range, rounded to three digits or a whole number."""
-    value = _exact_value(setting, share)
-    value = round(value) if setting.whole else float(f"{value:.3g}")
-    return min(max(value, setting.low), setting.high)
-
-
-def _exact_value(setting: Setting, share: float) -> float:
-    low, high = setting.low, setting.high
-    return low * (high / low) ** share if _is_wide(setting) else low + (high - low) * share
-
-
-def _rounded(setting: Setting, share: float, towards: Callable[[float], int]) -> float:
-    """Return the value at a share, rounded up or down to a whole number if the setting takes only these."""
-    value = _exact_value(setting, share)
-    return towards(round(value, 9)) if setting.whole else value
-
-
-def share_of(setting: Setting, value: float) -> float:
-    low, high = setting.low, setting.high
-    if _is_wide(setting):
-        return float(np.log(value / low) / np.log(high / low))
-    return (value - low) / (high - low)
+    def _chosen(self, labels: tuple[Any, ...]) -> dict[str, Any]:
+        return {
+            each.path: {label: (each.choices or {})[label]}
+            for each, label in zip(self._choices, labels, strict=True)
+        }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import Executor, Future
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,16 @@ from pandas.testing import assert_frame_equal
 
 from chatlab import Fitted, fit, run
 from chatlab.errors import SettingsError
+from chatlab.experiment.cells import cells_of
 from chatlab.experiment.fit import KINDS
-from chatlab.experiment.fit_search import halton, share_of, value_of
 from chatlab.experiment.likeness import Array, Candidate, distances, exclusion, possible
 from chatlab.experiment.scenario import Scenario
 from chatlab.experiment.sweep import processes
-from chatlab.experiment.trials import Setting, as_toml
+from chatlab.experiment.trials import as_toml
 from chatlab.presets import PRESETS
 from chatlab.settings import ReconnectConfig
 from chatlab.settings.base import Jitter
+from tests.experiment.remembering import Remembering
 
 OUTAGE = Scenario.from_toml(
     """
@@ -102,16 +102,6 @@ def test_equally_far_candidates_are_both_possible_however_sure_their_runs_are() 
 # Unknowns
 
 
-def test_unknowns_cover_their_range_evenly() -> None:
-    shares = [halton(index, 0) for index in range(1, 65)]
-    assert np.histogram(shares, 8, (0, 1))[0].min() >= 7
-    wide, whole = Setting("x", 1.0, 100.0), Setting("x", 10, 20, whole=True)
-    assert value_of(wide, 0.5) == 10
-    assert share_of(wide, 10) == pytest.approx(0.5)
-    assert [value_of(whole, share) for share in (0.0, 0.49, 1.0)] == [10, 15, 20]
-    assert share_of(whole, 15) == 0.5
-
-
 def test_settings_as_toml() -> None:
     given = {"transport.reconnect.max_attempts": None, "people.count": 3}
     assert as_toml(given, OUTAGE) == '[transport.reconnect]\nmax_attempts = "none"\n\n[people]\ncount = 3\n'
@@ -126,9 +116,9 @@ def test_the_hidden_settings_come_first_and_are_alone() -> None:
     assert (fitted.best, fitted.possible) == ("full", ["full"])
     assert fitted.rows[0]["candidate"] == "full"
     assert fitted.rows[0]["offset"] == 10
-    assert fitted.answer.startswith("full explains the measurement best: attempts are ")
+    assert fitted.answer.startswith("full explains the measurement best: on average ")
     assert "is ruled out (" in fitted.answer
-    assert "The measurement begins 10 s after the run does." in fitted.answer
+    assert "The measurement begins 10 s after the run does (its offset)." in fitted.answer
     assert 'jitter = "full"' in fitted.toml
     assert fitted.scenario.transport == OUTAGE.transport.replace(reconnect=JITTERS["full"])
     assert list(fitted.ranking) == ["candidate", "offset", "off", "ruled_out", "possible"]
@@ -171,7 +161,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_what_nothing_explains() -> None:
     flat = [30.0, 0.0] * 20
     fitted = quietly(flat)
-    assert fitted.answer.startswith("None explains the measurement well: the closest, ")
+    assert fitted.answer.startswith("None explains the measurement well: the closest is ")
 
 
 @pytest.mark.slow
@@ -197,6 +187,23 @@ def test_an_unknown_number_of_people_is_found() -> None:
 
 
 @pytest.mark.slow
+def test_no_other_value_of_an_unknown_is_nearer() -> None:
+    """Neither is the scenario's own, 10 s; a few values may be nearer by 3 %."""
+    counts, path = incident("full", 94), "faults[0].duration"
+    right = OUTAGE.replace(transport=OUTAGE.transport.replace(reconnect=JITTERS["full"]))
+    fitted = fit(right, counts, {path: (5.0, 20.0)}, seeds=range(4), progress=False)
+
+    def off(value: float) -> float:
+        runs = [run(cell.scenario, sample=0) for cell in cells_of(right, {path: [value]}, range(4))]
+        series = np.array([each.series["attempts"] for each in runs], dtype=float)
+        return Candidate(np.array(counts), series, level=False).distance
+
+    assert fitted.rows[0]["off"] == pytest.approx(off(fitted.rows[0][path]))
+    assert fitted.rows[0]["off"] <= off(10.0)
+    assert fitted.rows[0]["off"] <= 1.03 * min(map(off, np.linspace(8.0, 11.0, 13)))
+
+
+@pytest.mark.slow
 def test_only_an_unknown() -> None:
     fitted = quietly(incident("full", 93), ["people.count=50:70"], runs=60)
     assert fitted.best == "the scenario"
@@ -207,7 +214,7 @@ def test_only_an_unknown() -> None:
 def test_one_candidate_is_judged_by_its_own_spread() -> None:
     """The only candidate isn't said to be best, and a wrong one is doubted."""
     right = quietly(incident("full", 91), {"transport.reconnect": {"full": JITTERS["full"]}})
-    assert right.answer.startswith("full is the only candidate: attempts are ")
+    assert right.answer.startswith("full is the only candidate: on average ")
     assert "explain" not in right.answer
     wrong = quietly(incident("full", 91), {"transport.reconnect": {"slow": JITTERS["slow"]}})
     assert "It doesn't explain all of it, as its own runs are only " in wrong.answer
@@ -215,7 +222,7 @@ def test_one_candidate_is_judged_by_its_own_spread() -> None:
 
 @pytest.mark.slow
 def test_runs_that_ran_out_are_said() -> None:
-    short = quietly(incident("full", 93), ["people.count=50:70"], runs=12)
+    short = quietly(incident("full", 93), ["people.count=50:70"], runs=14)
     assert short.answer.endswith(" The runs ran out before the search had ended; allow more runs.")
     assert "people.count = " in short.answer
     assert "(no interval: " in short.answer or " to " in short.answer
@@ -297,20 +304,6 @@ def test_an_offset_can_be_given() -> None:
 
 
 # Proof
-
-
-class Remembering(Executor):
-    """Runs each call once: the candidates' runs are the same for each incident."""
-
-    def __init__(self) -> None:
-        self._results: dict[Any, Any] = {}
-
-    def submit(self, fn: Any, /, *args: Any, **_: Any) -> Future[Any]:
-        if args not in self._results:
-            self._results[args] = fn(*args)
-        future: Future[Any] = Future()
-        future.set_result(self._results[args])
-        return future
 
 
 @pytest.mark.proof

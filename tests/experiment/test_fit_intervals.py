@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from itertools import product
 
 import numpy as np
@@ -12,6 +13,7 @@ from chatlab.experiment.cells import cells_of
 from chatlab.experiment.fit import fit
 from chatlab.experiment.fit_intervals import NOMINAL, Array, interval, minimum
 from chatlab.experiment.scenario import Scenario
+from tests.experiment.remembering import Remembering
 
 LINE = np.linspace(0.2, 0.6, 9)[:, None]
 SQUARE = np.array(list(product(np.linspace(0, 1, 5), np.linspace(0, 0.5, 5))))
@@ -71,11 +73,13 @@ INCIDENT = Scenario.from_toml(
 )
 
 
-def covers(path: str, low: float, high: float, truth: float, seed: int) -> bool:
+def covers(
+    path: str, low: float, high: float, truth: float, seed: int, executor: Executor | None = None
+) -> bool:
     """Return whether the interval of an unknown contains the value with which an incident was made up."""
     (cell,) = cells_of(INCIDENT, {path: [truth]}, [seed])
     counts = [float(count) for count in run(cell.scenario, sample=0).series["attempts"][7:40]]
-    fitted = fit(INCIDENT, counts, {path: (low, high)}, progress=False)
+    fitted = fit(INCIDENT, counts, {path: (low, high)}, executor=executor, progress=False)
     ends = fitted.intervals[path]
     return ends[0] <= truth <= ends[1]
 
@@ -97,9 +101,10 @@ def test_an_unknown_has_an_interval_that_contains_it() -> None:
 def test_intervals_cover_the_hidden_values_as_often_as_they_say(path: str, low: float, high: float) -> None:
     """Of 40 incidents, about nine in ten; 30 or fewer come by chance once in a hundred times at most."""
     rng = np.random.default_rng(24)
-    covered = 0
+    covered, executor = 0, Remembering()
     for number in range(40):
         share = float(rng.uniform(0.2, 0.8))
         truth = low * (high / low) ** share if high / low >= 10 else low + share * (high - low)
-        covered += covers(path, low, high, round(truth) if isinstance(low, int) else truth, 500 + number)
+        truth = round(truth) if isinstance(low, int) else truth
+        covered += covers(path, low, high, truth, 500 + number, executor)
     assert covered > 30, f"{covered} of 40 intervals cover it; nominal {NOMINAL:.0%}"
