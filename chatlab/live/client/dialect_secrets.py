@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chatlab.dialects.base import Credentials
+from chatlab.dialects.checked import CheckedDialect
 from chatlab.live.client.headers_failures import where_raised
 from chatlab.live.client.network_failures import BrokenAnswer
 
@@ -23,9 +24,9 @@ def credentials_of(
     try:
         made: object = credentials(headers)
     except Exception as error:
-        raise _mistake("credentials", error) from None
+        raise _mistake(_named(credentials), error) from None
     if not isinstance(made, Credentials):
-        raise _wrong_result("credentials", made, "Credentials")
+        raise _wrong_result(_named(credentials), made, "Credentials")
     return made
 
 
@@ -39,18 +40,22 @@ def signed(sign: Callable[[str | bytes], str | bytes] | None, frame: str | bytes
     try:
         made: object = sign(frame)
     except Exception as error:
-        raise _mistake("sign", error) from None
+        raise _mistake("the dialect's sign", error) from None
     if not isinstance(made, str | bytes):
-        raise _wrong_result("sign", made, "text or bytes")
+        raise _wrong_result("the dialect's sign", made, "text or bytes")
     return made
 
 
+def _named(credentials: Callable[[dict[str, str]], Credentials]) -> str:
+    owner = getattr(credentials, "__self__", None)
+    name = owner.call.name if isinstance(owner, CheckedDialect) else type(owner).__name__
+    return f"{name}.credentials"
+
+
 def _mistake(function: str, error: Exception) -> BrokenAnswer:
-    what = f"the dialect's {function} raised {type(error).__name__}{where_raised(error)}"
+    what = f"{function} raised {type(error).__name__}{where_raised(error)}"
     return BrokenAnswer("protocol", f"{what}: correct it, then connect again")
 
 
 def _wrong_result(function: str, made: object, right: str) -> BrokenAnswer:
-    return BrokenAnswer(
-        "protocol", f"the dialect's {function} returned a {type(made).__name__}: it must return {right}"
-    )
+    return BrokenAnswer("protocol", f"{function} returned a {type(made).__name__}: it must return {right}")

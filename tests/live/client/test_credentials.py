@@ -189,10 +189,10 @@ class Faulty(Gate):
 
 
 MISTAKES = {
-    "sign raises": "sign raised KeyError in sign (test_credentials.py, line ",
-    "sign returns None": "sign returned a NoneType: it must return text or bytes",
-    "credentials raises": "credentials raised ValueError in credentials (test_credentials.py, line ",
-    "credentials returns a dict": "credentials returned a dict: it must return Credentials",
+    "sign raises": "the dialect's sign raised KeyError in sign (test_credentials.py, line ",
+    "sign returns None": "the dialect's sign returned a NoneType: it must return text or bytes",
+    "credentials raises": "Faulty.credentials raised ValueError in credentials (test_credentials.py, line ",
+    "credentials returns a dict": "Faulty.credentials returned a dict: it must return Credentials",
 }
 
 
@@ -226,7 +226,7 @@ async def test_a_mistake_in_the_part_of_a_dialect_that_gets_secrets_ends_a_webso
                 ada.submit("after")
             ended = await watch.ended()
             assert ended.status is ConnectionStatus.ERROR
-            assert ended.reason.startswith(f"protocol: the dialect's {MISTAKES[mistake]}")
+            assert ended.reason.startswith(f"protocol: {MISTAKES[mistake]}")
             if mistake.startswith("sign"):
                 await until(lambda: not server.connections)  # It doesn't leave the connection open.
     assert "bad" not in heard
@@ -251,6 +251,6 @@ async def test_over_http_such_a_mistake_fails_the_message_or_ends_the_transport(
             ended = await watch.ended()
             assert ended.status is ConnectionStatus.ERROR
             said = ended.reason
-    assert f"the dialect's {MISTAKES[mistake]}" in said
+    assert MISTAKES[mistake] in said
     assert TOKEN not in said
     assert not door.posted
