@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
-from typing import ClassVar
-from weakref import WeakValueDictionary
 
 import ipywidgets as widgets
 from matplotlib.axes import Axes
@@ -26,9 +24,10 @@ from chatlab.settings import AnyConfig, WebSocketConfig
 from chatlab.sim.faults import Fault
 from chatlab.studies.recorded import RecordedScenario
 from chatlab.widgets.collapsible import Collapsible
-from chatlab.widgets.controls import button, parts
+from chatlab.widgets.controls import button
 from chatlab.widgets.live_transports import LiveTransports
 from chatlab.widgets.logs import ChatLog, FrameLog
+from chatlab.widgets.named_box import NamedBox
 from chatlab.widgets.panel_experiment import PanelExperiment
 from chatlab.widgets.panel_faults import PanelFaults
 from chatlab.widgets.probe_button import ProbeButton
@@ -45,14 +44,12 @@ RECALL_HINT = " Press the up arrow in the empty box to get the text back."
 """Advice after a text that was just written is refused."""
 
 
-class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+class ChatPanel(NamedBox):
     """A chat console. Without `config` and `url` it starts an embedded server and connects to that.
 
     A new panel of the same `name` replaces the old one, so a cell can be run again. `seed` makes the random
     numbers of the backoff repeatable; the model's prediction uses the same seed.
     """
-
-    _open: ClassVar[WeakValueDictionary[str, ChatPanel]] = WeakValueDictionary()
 
     def __init__(
         self,
@@ -67,9 +64,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     ) -> None:
         # First of all: invalid settings must neither start nor close anything.
         given = config or WebSocketConfig(url=url or UNKNOWN, room=room, sender=sender)
-        if (old := ChatPanel._open.pop(name, None)) is not None:
-            old.close()
-        ChatPanel._open[name] = self
+        self._take_name(name)
         owns_server = server is None and config is None and not url
         self._folder = tempfile.TemporaryDirectory(prefix="chatlab-") if owns_server else None
         self.server = (
@@ -301,9 +296,7 @@ class ChatPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self._folder is not None and self.server is not None:
             self.server.stop_in_background()
             self._folder.cleanup()
-        for part in (*parts(self._server_button), *parts(self)):
-            # All of them: an open part would refer to closed ones, and break a page reload.
-            widgets.Widget.close(part)
+        self._close_parts(self._server_button)
 
     # Saving and loading
 

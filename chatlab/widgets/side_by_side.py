@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
-from weakref import WeakValueDictionary
+from typing import Any
 
 import ipywidgets as widgets
 from matplotlib.axes import Axes
@@ -27,8 +26,9 @@ from chatlab.sim.faults import Fault, ServerDown
 from chatlab.sim.faults.phrases import UNTIL_ENDED, kind_name, phrase_of, read_faults
 from chatlab.studies.live_record import LiveRecord
 from chatlab.studies.recorded import RecordedScenario, scenario_of
-from chatlab.widgets.controls import button, parts
+from chatlab.widgets.controls import button
 from chatlab.widgets.fault_controls import FaultControls
+from chatlab.widgets.named_box import NamedBox
 from chatlab.widgets.panel_experiment import PanelExperiment, plot_record
 from chatlab.widgets.shared_timeline import SharedTimeline
 from chatlab.widgets.timeline import Timeline
@@ -38,7 +38,7 @@ MOST = 6
 """Maximum number of transports."""
 
 
-class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+class SideBySide(NamedBox):
     """Transports side by side, such as `SideBySide("websocket", "long_polling")`: without names, all five.
 
     Each has a conversation in the same room, under its own name, and a line of its own to one server, by
@@ -50,8 +50,6 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     Errors: `SettingsError` for an unknown transport or a wrong setting.
     """
-
-    _open: ClassVar[WeakValueDictionary[str, SideBySide]] = WeakValueDictionary()
 
     def __init__(
         self,
@@ -65,9 +63,7 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         check_kinds(kinds)
         for kind in kinds:
             make_config(kind, "http://127.0.0.1/", **{"sender": "you"} | settings)
-        if (old := SideBySide._open.pop(name, None)) is not None:
-            old.close()
-        SideBySide._open[name] = self
+        self._take_name(name)
         self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
         # With a file: what was sent before an outage is there after it.
         self._folder = tempfile.TemporaryDirectory(prefix="chatlab-") if server is None else None
@@ -275,9 +271,7 @@ class SideBySide(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self._folder is not None:
             self.server.stop_in_background()
             self._folder.cleanup()
-        for whole in (*(lane.frames for lane in self.lanes), self):
-            for part in parts(whole):
-                widgets.Widget.close(part)
+        self._close_parts(*(lane.frames for lane in self.lanes))
 
 
 def check_kinds(kinds: Sequence[str]) -> None:

@@ -14,8 +14,7 @@ from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from html import escape
 from math import floor
-from typing import Any, ClassVar, NamedTuple, cast
-from weakref import WeakValueDictionary
+from typing import Any, NamedTuple, cast
 
 import ipywidgets as widgets
 
@@ -32,10 +31,11 @@ from chatlab.sim.faults import AnyFault, Fault
 from chatlab.sim.faults.phrases import phrase_of, read_faults
 from chatlab.sim.people import ScriptEntry
 from chatlab.widgets.collapsible import Collapsible
-from chatlab.widgets.controls import button, parts
+from chatlab.widgets.controls import button
 from chatlab.widgets.fault_controls import FaultControls
 from chatlab.widgets.feed import FeedWidget
 from chatlab.widgets.logs import ChatLog, FrameLog
+from chatlab.widgets.named_box import NamedBox
 from chatlab.widgets.paced_clock import PacedClock
 from chatlab.widgets.pacing import PacedWidget
 from chatlab.widgets.picture import Picture
@@ -64,7 +64,7 @@ class _Diagram(NamedTuple):
     at: float
 
 
-class SlowMotion(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+class SlowMotion(NamedBox):
     """A scenario in the wire world, as one `person` sees it: by default the first.
 
     Time in it runs at 1, 0.1 or 0.01 seconds in each second, stands still, steps to the next frame, or jumps.
@@ -76,8 +76,6 @@ class SlowMotion(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     Errors: `SettingsError` if the wire world can't run the scenario, or there is no such person.
     """
 
-    _open: ClassVar[WeakValueDictionary[str, SlowMotion]] = WeakValueDictionary()
-
     def __init__(self, scenario: Scenario, person: str | None = None, *, name: str = "slow motion") -> None:
         names = scenario.people.names
         person = names[0] if person is None else person
@@ -85,9 +83,7 @@ class SlowMotion(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             raise SettingsError(f"person: choose from {', '.join(names[:5])}, got {person!r}")
         self._sample = names.index(person) + 1
         self._playback = Playback(self._run(scenario), person)
-        if (old := SlowMotion._open.pop(name, None)) is not None:
-            old.close()
-        SlowMotion._open[name] = self
+        self._take_name(name)
         self.scenario = scenario
         self.person = person
         self._clock = PacedClock(scenario.duration)
@@ -344,9 +340,7 @@ class SlowMotion(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if self.comm is None:
             return
         self._clock.pause()
-        for whole in (self.frames, self):
-            for part in parts(whole):
-                widgets.Widget.close(part)
+        self._close_parts(self.frames)
 
 
 def _show(feed: FeedWidget, rows: Rows, shown: dict[FeedWidget, Rows]) -> None:
