@@ -14,6 +14,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -242,6 +243,7 @@ def javascript_tests(source: str) -> Iterator[tuple[str, set[str]]]:
         yield name, ids_in(name)
 
 
+@cache
 def covering_tests(folder: Path = ROOT / "tests") -> dict[str, list[CoveringTest]]:
     """Return the tests of each row, in the order of files and lines."""
     found: dict[str, list[CoveringTest]] = {id: [] for id in ROWS}

@@ -31,6 +31,7 @@ STEP = 20
 """Per cent of a lane's tests after which a line reports progress."""
 _PROGRESS = re.compile(r"^[.sFExXR]*\s*\[ *(\d+)%\]$")
 _MISSING = re.compile(r"^[\w-]+ is missing: ")
+_COLLECTED = re.compile(r"^tests/\S+: \d+$")
 
 # A plugin costs up to 1.4 s in each process that loads it, and each worker is one.
 UNUSED = tuple(f"-pno:{name}" for name in ("nbmake", "playwright", "anyio", "rerunfailures"))
@@ -74,6 +75,9 @@ LINT = Lane(
     ),
 )
 UNIT = ("tests", "--ignore=tests/browser", *UNUSED)
+# In a fresh clone all workers would compile the same test files at the same time, which one can do for all.
+COMPILED = any((ROOT / "tests" / "__pycache__").glob("conftest.*-pytest-*.pyc"))
+COLLECT = () if COMPILED else (pytest("unit", *UNIT, "--collect-only", "-q", workers=1),)
 BROWSER = ("tests/browser", "-p", "no:nbmake", "-p", "no:anyio", "--reruns=1", "-rR")
 """A failed browser test is run once more, and named: a page, a kernel and a server share two cores."""
 REST = ("-m", "proof or sized")
@@ -84,12 +88,12 @@ ROWS: dict[str, tuple[tuple[Lane, ...], ...]] = {
         (LINT,),
     ),
     "test": (
-        (Lane("unit", (pytest("unit", *UNIT, workers=WORKERS),)),),
+        (Lane("unit", (*COLLECT, pytest("unit", *UNIT, workers=WORKERS))),),
         (LINT, Lane("browser", (pytest("browser", *BROWSER),))),
     ),
     "proof": (
         (
-            Lane("unit", (pytest("unit", *UNIT, *REST, workers=WORKERS),)),
+            Lane("unit", (*COLLECT, pytest("unit", *UNIT, *REST, workers=WORKERS))),
             Lane("notebooks", (pytest("notebooks", "--nbmake", "--nbmake-timeout=120", "notebooks"),)),
         ),
         (
@@ -170,7 +174,8 @@ class Lanes:
             for line in process.stdout:
                 progress = _PROGRESS.match(line.rstrip())
                 if progress is None:
-                    output.append(line)
+                    if not _COLLECTED.match(line):
+                        output.append(line)
                 elif int(progress[1]) >= shown:
                     shown = int(progress[1]) // STEP * STEP + STEP
                     self._print(f"{lane.name}: {progress[1]} %")

@@ -39,6 +39,7 @@ def section(page: str, name: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_is_importable_described_and_has_its_place(name: str) -> None:
     module = import_module(f"bench.bench_{name}")

@@ -61,6 +61,7 @@ def test_under_ci_a_missing_program_is_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_an_unknown_program_is_an_error(tmp_path: Path) -> None:
     run = run_probe(tmp_path, "crystal-ball")
     assert run.returncode == 1

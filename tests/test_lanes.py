@@ -82,6 +82,14 @@ def test_all_lanes_are_well(main: Main, capsys: pytest.CaptureFixture[str]) -> N
     assert shown.splitlines()[-1].startswith("make test: all well, after ")
 
 
+def test_counts_of_collected_tests_are_left_out(main: Main, capsys: pytest.CaptureFixture[str]) -> None:
+    script = "print('tests/sim/test_tcp.py: 12'); print('tests/sim/test_tcp.py:3: in <module>')"
+    assert main((Lane("collect", ((sys.executable, "-c", script),)),)) == 0
+    shown = capsys.readouterr().out
+    assert "test_tcp.py: 12" not in shown
+    assert "test_tcp.py:3: in <module>" in shown
+
+
 @pytest.mark.parametrize(
     "rows",
     [((BAD, GOOD),), ((GOOD, BAD),), ((GOOD,), (BAD,)), ((BAD,), (GOOD,))],
@@ -192,7 +200,7 @@ def test_a_lane_of_no_such_name_is_refused() -> None:
         lanes.main("test", "nowhere")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_proof_names_its_slowest_twenty(main: Main, probe: Callable[..., Lane]) -> None:
     lane = probe()
     assert main((lane,)) == 0

@@ -74,6 +74,7 @@ def serving() -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.kill()
 
 
+@pytest.mark.proof
 def test_every_module_can_be_imported() -> None:
     ended = run(IMPORT_ALL)
     assert ended.returncode == 0, ended.stderr

@@ -242,6 +242,7 @@ def test_a_setting_without_effect_is_said() -> None:
         assert (found.value, found.toml, found.scenario, len(found.kept)) == (None, "", None, 5)
 
 
+@pytest.mark.slow
 def test_the_answer_says_what_the_value_costs() -> None:
     """A lower spike may have a price that no bound names."""
     back = quietly("people.count=10:40", keep="attempts<=60")

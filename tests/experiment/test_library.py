@@ -289,7 +289,7 @@ def test_a_fallback_gets_out_of_a_corporate_network() -> None:
 @pytest.mark.parametrize(
     ("settings", "back"),
     [
-        ((), 40),
+        pytest.param((), 40, marks=pytest.mark.proof),
         (("server.needs[0].queue=20",), 1000),
         pytest.param(
             ("transport.reconnect.base_delay=60", "transport.reconnect.max_delay=60"),

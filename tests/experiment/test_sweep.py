@@ -299,7 +299,7 @@ def test_a_function_of_a_notebook_is_refused_too(monkeypatch: pytest.MonkeyPatch
     assert not table(metrics=main.latest)["error"].any()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_other_processes_find_a_function_of_a_script(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -22,7 +22,7 @@ from chatlab.settings import FallbackConfig
 from tests.live.misbehave import Misbehaving, Peer, Request
 from tests.live.misbehave_http import Site, hang_up, message, respond, says
 from tests.live.watch import OVER_HTTP, PATIENCE, PERSISTENT, QUICKLY, Watch, until
-from tests.sizes import times
+from tests.sizes import rows, times
 
 TIMES = times(1000)
 STRIDE = 10
@@ -98,7 +98,7 @@ def make(kind: str, url: str, **settings: Any) -> ChatTransport:
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("kind", [*OVER_HTTP, FALLBACK])
+@pytest.mark.parametrize("kind", rows([*OVER_HTTP, FALLBACK], "sse"))
 async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(kind: str) -> None:
     async with EmbeddedServer(config=HubConfig(rate=1e6, burst=1_000_000)) as server:
         transport = make(kind, server.url)
@@ -124,7 +124,7 @@ async def test_A31_a_thousand_connects_and_disconnects_leave_nothing(kind: str) 
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("kind", [*OVER_HTTP, FALLBACK])
+@pytest.mark.parametrize("kind", rows([*OVER_HTTP, FALLBACK], FALLBACK))
 async def test_A31_a_thousand_reconnects_leave_nothing(kind: str) -> None:
     """Answer with 503, or cut off before, within or after an answer; messages are sent all the while."""
     turns = cycle((says(message("1"), then="reset"), respond(503), says(then="leave"), hang_up))

@@ -12,10 +12,10 @@ import pytest
 from chatlab.live.listening import stop_listening
 from chatlab.live.server.embedded_server import EmbeddedServer
 from tests.live.flow_proxy import FlowProxy
+from tests.sizes import rows
 
 
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("turns", rows(range(4), 1))
 async def test_a_connection_that_is_just_being_accepted_does_no_harm(
     turns: int, caplog: pytest.LogCaptureFixture
 ) -> None:

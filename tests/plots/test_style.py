@@ -70,7 +70,7 @@ def test_a_new_figure_is_white_100_mm_wide_and_shows_itself_in_jupyter() -> None
     assert int.from_bytes(shown[16:20]) == int(100 / 25.4 * 200)  # IHDR's width in pixels
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_plots_do_not_touch_pyplot() -> None:
     script = (
         "import sys, chatlab.plots as p; from chatlab.settings import ReconnectConfig as C;"

@@ -98,7 +98,7 @@ def made() -> Counter[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("faults", rows([(), TROUBLES], TROUBLES), ids=["calm", "faults"])
 @pytest.mark.parametrize("transport", rows(TRANSPORTS, "websocket"))
-@pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
+@pytest.mark.parametrize("fast", rows([True, False], True), ids=["fast", "plain"])
 def test_objects_of_a_run_are_freed_with_it(transport: str, faults: tuple[AnyFault, ...], fast: bool) -> None:
     """Without a look for garbage, which may be long in coming: else a few large runs fill the memory."""
     people = PeopleConfig(count=20, rooms=2, send_rate=0.05, arrive_over=3.0)

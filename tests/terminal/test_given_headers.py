@@ -98,6 +98,7 @@ def test_a_matrix_server_wants_ids(changes: dict[str, Any], told: str) -> None:
         config_of("long_polling", Target(**good | changes))
 
 
+@pytest.mark.proof
 def test_the_console_sends_the_token_of_each_moment_and_shows_none(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("first-s3cret", encoding="utf-8")

@@ -20,7 +20,6 @@ from chatlab.hub import HubConfig
 from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.terminal import plain
 from chatlab.terminal.plain import LONGEST_LINE
-from tests.sizes import rows
 from tests.terminal.programs import PATIENCE, PROGRAM, Piped, Terminal, command
 
 HASTY = (
@@ -53,6 +52,7 @@ def said(text: str) -> list[str]:
     return [line.partition(" ")[2] for line in text.splitlines()]
 
 
+@pytest.mark.proof
 def test_two_consoles_chat_with_each_other(server: EmbeddedServer) -> None:
     ada, bob = Piped(server.url, "--name", "ada"), Piped(server.ws_url, "--name", "bob")
     ada.err.has("Connected to ")
@@ -66,6 +66,7 @@ def test_two_consoles_chat_with_each_other(server: EmbeddedServer) -> None:
     assert "ada left." in bob.err.text
 
 
+@pytest.mark.proof
 def test_a_server_that_is_killed_and_comes_back_loses_nothing(server: EmbeddedServer) -> None:
     ada, bob = Piped(server.url, "--name", "ada"), Piped(server.url, "--name", "bob")
     ada.say("0")
@@ -184,7 +185,8 @@ def test_what_cant_be_delivered_in_time_is_named() -> None:
     assert "Not delivered (no acknowledgement in time): never" in done.stderr
 
 
-@pytest.mark.parametrize("number", rows([signal.SIGINT, signal.SIGTERM], signal.SIGTERM))
+@pytest.mark.proof
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_makes_it_leave(server: EmbeddedServer, number: signal.Signals) -> None:
     bob = Piped(server.url, "--name", "bob")
     bob.err.has("Connected to ")
@@ -197,6 +199,7 @@ def test_a_signal_makes_it_leave(server: EmbeddedServer, number: signal.Signals)
     assert bob.end() == 0
 
 
+@pytest.mark.proof
 def test_it_ends_if_the_reader_of_its_output_ends(server: EmbeddedServer) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen(

@@ -234,6 +234,7 @@ def test_in_a_terminal(server: EmbeddedServer) -> None:
     assert re.search(r"\x1b\[[0-9;]*3[0-9]", ada.seen.raw), "there is colour"
 
 
+@pytest.mark.proof
 def test_without_colour_nothing_is_missing(server: EmbeddedServer) -> None:
     ada = Terminal(server.url, "--name", "ada", NO_COLOR="1")
     ada.enter("hi")

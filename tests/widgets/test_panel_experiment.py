@@ -79,6 +79,7 @@ def test_the_scenario_is_shown_without_secrets_and_texts(panel: ChatPanel) -> No
     assert SECRET in experiment.listing.transcript()
 
 
+@pytest.mark.slow
 def test_a_crowd_is_simulated_and_shown(panel: ChatPanel) -> None:
     experiment = panel._experiment
     panel.play("reset")

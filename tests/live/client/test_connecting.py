@@ -21,6 +21,7 @@ from chatlab.live.server.embedded_server import EmbeddedServer
 from chatlab.settings import ReconnectConfig
 from tests.live.watch import until
 from tests.processes import interpreted
+from tests.sizes import rows
 
 ONCE = ReconnectConfig(max_attempts=0)
 
@@ -219,6 +220,6 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("loop", ["own", "current"])
+@pytest.mark.parametrize("loop", rows(["own", "current"], "own"))
 def test_A97_a_look_up_that_hangs_does_not_keep_the_program_from_ending(loop: str) -> None:
     assert interpreted(EXIT.replace("LOOP", repr(loop))) == (0, "done\n", "")

@@ -21,6 +21,7 @@ from tests.live.server.members import PATIENCE, address, at, join, raw, rest_of
 from tests.live.server.visitors import asked, visit
 from tests.live.watch import PERSISTENT, talking, until
 from tests.processes import served
+from tests.sizes import rows
 
 T = TypeVar("T")
 AN_HOUR = 3600.0
@@ -144,7 +145,7 @@ async def test_a_client_waits_as_long_as_a_draining_server_asks() -> None:
         await stopping
 
 
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("second", rows([signal.SIGTERM, signal.SIGINT], signal.SIGTERM))
 async def test_sigterm_drains_and_a_second_signal_ends_at_once(second: signal.Signals) -> None:
     with served("--port", "0", "--drain", f"{AN_HOUR:g}") as (process, url):
         async with join(at(url)) as ada, join(at(url), "bob") as bob:

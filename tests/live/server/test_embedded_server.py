@@ -54,6 +54,7 @@ from tests.live.server.members import (
 )
 from tests.live.watch import until
 from tests.processes import interpreted, served
+from tests.sizes import rows
 
 # Joining
 
@@ -1015,7 +1016,7 @@ def test_serve_reports_an_invalid_option_in_one_line(options: tuple[str, str]) -
     assert ended.stderr.startswith(f"chatlab serve: {options[0]} ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", rows([signal.SIGINT, signal.SIGTERM], signal.SIGTERM))
 async def test_serve_prints_one_line_and_ends_when_asked(number: signal.Signals) -> None:
     with served("--port", "0") as (process, url):
         async with join(at(url)) as ada:

@@ -121,7 +121,8 @@ def head(visitor: Visitor, length: int, more: str = "") -> bytes:
     ).encode()
 
 
-@pytest.mark.parametrize("kind", rows([signal.SIGKILL, signal.SIGTERM], signal.SIGKILL))
+@pytest.mark.proof
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
 async def test_a50_acked_messages_survive_the_process_and_are_known_afterwards(
     tmp_path: Path, kind: signal.Signals
 ) -> None:
@@ -161,6 +162,7 @@ async def test_a50_acked_messages_survive_the_process_and_are_known_afterwards(
         assert [message["client_id"] for message in await history_of(server)] == sent
 
 
+@pytest.mark.proof
 async def test_a_message_that_cannot_be_kept_is_not_acked(tmp_path: Path) -> None:
     options = ("--port", "0", "--db", str(tmp_path / "chat.db"))
     with served(*options, limit_file_size=512 * 1024) as (_, url):

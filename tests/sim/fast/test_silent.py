@@ -583,8 +583,11 @@ def test_a_silent_client_that_sends_is_promoted() -> None:
     model.close()
 
 
+LOSSES = (HalfOpen(at=20.0, share=0.5), ServerDown(at=30.0, duration=60.0))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("faults", [(), (HalfOpen(at=20.0, share=0.5), ServerDown(at=30.0, duration=60.0))])
+@pytest.mark.parametrize("faults", rows([(), LOSSES], LOSSES), ids=["calm", "faults"])
 def test_a_run_leaves_none_behind(faults: tuple[AnyFault, ...]) -> None:
     run(silent(*faults), sample=0)
     gc.collect()
@@ -620,6 +623,7 @@ def test_a_progress_callback_may_end_the_run() -> None:
     assert 30.0 < times[-1] < 30.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [(300.0,), (47.3, 52.7, 200.0), (1.0, 299.0)], ids=str)
 def test_a_run_in_pieces_is_the_same(pieces: tuple[float, ...]) -> None:
     """Heartbeats that are certain until after a piece's end are looked at again in a later one."""
