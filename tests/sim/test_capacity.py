@@ -44,6 +44,11 @@ def test_a_cleared_queue_begins_again() -> None:
     assert queue.enter(0.5) == 1.5
 
 
+def test_a_place_is_free_at_the_instant_at_which_its_work_is_done() -> None:
+    queue = AcceptQueue(1.0, 1)
+    assert [queue.enter(0.0), queue.enter(0.5), queue.enter(1.0)] == [1.0, None, 2.0]
+
+
 def test_a_peak_is_the_greatest_length_since_the_last_call() -> None:
     queue = WorkQueue()
     for at in (0.0, 0.1, 0.2):

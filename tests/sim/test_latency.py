@@ -35,6 +35,13 @@ def test_log_normal_has_the_median_and_percentile_asked_for() -> None:
     assert abs(logs.std() / sigma - 1) < 4 / np.sqrt(2 * len(logs))
 
 
+def test_the_percentile_may_be_the_median_and_no_less() -> None:
+    latency = LogNormal(median=0.04, p99=0.04)
+    assert Paths(NetworkConfig(latency=latency), RandomStreams(3)).make(0).up() == pytest.approx(0.04)
+    with pytest.raises(SettingsError, match="p99: give at least the median"):
+        LogNormal(median=0.04, p99=0.039)
+
+
 def test_jitter_comes_on_top_uniformly() -> None:
     path = Paths(NetworkConfig(latency=0.1, jitter=0.05), RandomStreams(3)).make(0)
     drawn = np.array([path.down() for _ in range(10_000)])
