@@ -70,7 +70,7 @@ class Membership:
         self.names = [*(group.name for group in groups), OTHERS]
         self._count = count
         totals = accumulate(group.share for group in groups)
-        self._ends = [min(count, int(total * count + 0.5 + ROUNDING)) for total in totals]
+        self._ends = [int(total * count + 0.5 + ROUNDING) for total in totals]
         self._stride = _stride(count)
 
     def __repr__(self) -> str:
