@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from html import escape
 from math import floor
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -22,46 +22,27 @@ from chatlab.conversation import explain
 from chatlab.errors import SettingsError
 from chatlab.experiment.run import Run
 from chatlab.experiment.scenario import Scenario
-from chatlab.experiment.spans import FaultSpan
 from chatlab.experiment.worlds.runner import run
-from chatlab.plots.sequence import plot_latest
-from chatlab.plots.sequence_lines import SequenceLine
-from chatlab.plots.style import figure_of
-from chatlab.sim.faults import AnyFault, Fault
+from chatlab.sim.faults import Fault
 from chatlab.sim.faults.phrases import phrase_of, read_faults
-from chatlab.sim.people import ScriptEntry
+from chatlab.widgets.acts import with_faults, with_text, without_faults
 from chatlab.widgets.collapsible import Collapsible
 from chatlab.widgets.controls import button
 from chatlab.widgets.fault_controls import FaultControls
-from chatlab.widgets.feed import FeedWidget
-from chatlab.widgets.logs import ChatLog, FrameLog
 from chatlab.widgets.named_box import NamedBox
 from chatlab.widgets.paced_clock import PacedClock
 from chatlab.widgets.pacing import PacedWidget
-from chatlab.widgets.picture import Picture
-from chatlab.widgets.playback import INSTANT, Playback, Rows, said
+from chatlab.widgets.playback import INSTANT, Playback
+from chatlab.widgets.playback_views import PlaybackViews, latest_in_words
 from chatlab.widgets.slider import Slider
-from chatlab.widgets.status_badge import StatusBadge
-from chatlab.widgets.timeline import Timeline
 
 RATES = {"1×": 1.0, "0.1×": 0.1, "0.01×": 0.01}
 """Speeds to choose from, in seconds of the scenario in each second."""
 TICK = 0.25
 """Maximum seconds between two updates of the time while it runs."""
-LINES = 14
-"""Lines of the sequence diagram: the latest ones."""
 MILLISECOND = 0.001
 
 _RUNNING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-slow-motion")
-_DRAWING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatlab-slow-drawing")
-
-
-class _Diagram(NamedTuple):
-    """A sequence diagram to be drawn."""
-
-    lines: list[SequenceLine]
-    faults: list[FaultSpan]
-    at: float
 
 
 class SlowMotion(NamedBox):
@@ -91,18 +72,12 @@ class SlowMotion(NamedBox):
         self._pending = 0
         self._resuming = False
         self._complaint = ""
-        self._shown: dict[FeedWidget, Rows] = {}
-        self._moment: object = None
-        self._going: object = None
-        self._wanted: _Diagram | None = None
         self.next_flush_at = 0.0  # for the pacer, which calls `flush`
         self.context = copy_context()
 
-        self.messages = ChatLog(elapsed=True)
-        self.frames = FrameLog(elapsed=True)
-        self.badge = StatusBadge()
-        self.timeline = Timeline()
-        self.picture = Picture(name="slow-motion")
+        self._views = views = PlaybackViews()
+        self.messages, self.frames, self.badge = views.messages, views.frames, views.badge
+        self.timeline, self.picture = views.timeline, views.picture
         self.messages.on_send(self._send_text)
         self.messages.on_retry(self._retry)
         self._running = button("Resume", self._toggle, "primary")
@@ -206,7 +181,7 @@ class SlowMotion(NamedBox):
 
         Errors: `SettingsError` for a text that a scenario can't have, or at the end of the run.
         """
-        self._act(lambda scenario, at: _with_text(scenario, at, self.person, text))
+        self._act(lambda scenario, at: with_text(scenario, at, self.person, text))
 
     def play(self, faults: str | Sequence[Fault]) -> None:
         """Inject faults such as "down at 10 for 5" or `[ServerDown(at=10, duration=5)]`, in seconds from now.
@@ -214,11 +189,11 @@ class SlowMotion(NamedBox):
         Errors: `SettingsError` for a fault that can't be read, or at the end of the run.
         """
         script = read_faults(faults) if isinstance(faults, str) else list(faults)
-        self._act(lambda scenario, at: _with_faults(scenario, at, script))
+        self._act(lambda scenario, at: with_faults(scenario, at, script))
 
     def end_faults(self) -> None:
         """End all faults, and cancel those to come. Errors: `SettingsError` at the end of the run."""
-        self._act(_without_faults)
+        self._act(without_faults)
 
     def _act(self, change: Callable[[Scenario, float], Scenario]) -> None:
         """Change the scenario from the next millisecond on, and compute the run again in the background."""
@@ -282,13 +257,8 @@ class SlowMotion(NamedBox):
             return None
         playback, now = self._playback, self._clock.now
         rate = self._clock.rate if self._clock.running else 0.0
-        moment = (playback, playback.present(now))
-        if moment != self._moment:
-            self._moment = moment
-            self._show_moment(playback, now)
-        if (going := (moment, rate, None if rate else now)) != self._going:
-            self._going = going
-            self._show_status(playback, now, rate)
+        self._views.show(playback, now, rate)
+        self._show_faults(playback, now)
         self._running.description = "Pause" if rate or self._resuming else "Resume"
         self._time = round(now, 3)
         self.time.value = self._time
@@ -296,44 +266,18 @@ class SlowMotion(NamedBox):
         self.words.value = escape(words)
         return min((playback.following(now) - now) / rate, TICK) if rate else None
 
-    def _show_moment(self, playback: Playback, now: float) -> None:
-        """Show what changes only when something happens."""
-        _show(self.messages, playback.messages(now), self._shown)
-        _show(self.frames, playback.frames(now), self._shown)
-        self._show_faults(playback, now)
-        self._wanted = _Diagram(playback.lines(now), playback.faults(now), now)
-        with suppress(RuntimeError):  # The interpreter is shutting down.
-            _DRAWING.submit(self.context.copy().run, self._draw)
-
-    def _show_status(self, playback: Playback, now: float, rate: float) -> None:
-        """Show badge and timeline, which go on by themselves while time runs."""
-        change, waiting = playback.change(now), playback.waiting(now)
-        self.badge.show(
-            change.status.value,
-            change.reason,
-            attempt=change.attempt,
-            retry_in=None if change.retry_at is None else change.retry_at - now,
-            code=change.code,
-            rate=rate,
-        )
-        self.badge.show_waiting(waiting)
-        lane = playback.lane(now)
-        self.timeline.show(now, [lane], running=bool(rate), rate=rate, until=playback.end)
-
     def _show_faults(self, playback: Playback, now: float) -> None:
         faults = [fault for fault in playback.run.scenario.faults if fault.ends_at(1) > now + INSTANT]
         texts = [phrase_of(fault, duration=False) for fault in faults if fault.at <= now + INSTANT]
         words = f"Under way: {'; '.join(texts)}." if texts else "No fault is under way."
         self.controls.show(words, any_left=bool(faults))
 
-    def _draw(self) -> None:
-        """Draw the sequence diagram that is wanted last, once."""
-        wanted, self._wanted = self._wanted, None
-        if wanted is None or not wanted.lines or self.comm is None:
-            return
-        axes = plot_latest(wanted.lines, self.person, wanted.faults, end=wanted.at, most=LINES, rows=LINES)
-        lines = "; ".join(f"{line.at:.3f} s {said(line)}" for line in wanted.lines[-LINES:])
-        self.picture.show(figure_of(axes), f"The latest frames of {self.person}: {lines}")
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the latest frames as text, which a saved notebook shows without a kernel."""
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
+        lines = latest_in_words(self._playback.lines(self.now))
+        bundle["text/plain"] = "\n".join([f"Slow motion of {self.person}, at {self.now:.3f} s", *lines])
+        return bundle
 
     def close(self) -> None:
         """Stop time, and remove the views."""
@@ -341,34 +285,3 @@ class SlowMotion(NamedBox):
             return
         self._clock.pause()
         self._close_parts(self.frames)
-
-
-def _show(feed: FeedWidget, rows: Rows, shown: dict[FeedWidget, Rows]) -> None:
-    """Show rows in a feed; start anew if one that is shown is gone."""
-    before = shown.get(feed, {})
-    if list(before) != list(rows)[: len(before)]:
-        feed.clear()
-        before = {}
-    if changed := [row for key, row in rows.items() if before.get(key) != row]:
-        feed.upsert_many(changed)
-    shown[feed] = rows
-
-
-def _with_text(scenario: Scenario, at: float, person: str, text: str) -> Scenario:
-    entry = ScriptEntry(at=at, person=person, text=text)
-    return scenario.replace(people=scenario.people.replace(script=(*scenario.people.script, entry)))
-
-
-def _with_faults(scenario: Scenario, at: float, faults: Sequence[Fault]) -> Scenario:
-    later = tuple(cast(AnyFault, fault.replace(at=round(at + fault.at, 3))) for fault in faults)
-    return scenario.replace(faults=(*scenario.faults, *later))
-
-
-def _without_faults(scenario: Scenario, at: float) -> Scenario:
-    faults = []
-    for fault in scenario.faults:
-        if fault.at < at < fault.ends_at(1) and "duration" in fault.__struct_fields__:
-            fault = fault.replace(duration=at - fault.at)
-        if fault.at < at:
-            faults.append(fault)
-    return scenario.replace(faults=tuple(faults))

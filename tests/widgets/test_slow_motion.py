@@ -14,6 +14,7 @@ from chatlab.sim.faults.phrases import read_faults
 from chatlab.sim.people import PeopleConfig, ScriptEntry
 from chatlab.sim.transport_settings import WebSocketSettings, settings_of
 from chatlab.widgets import slow_motion
+from chatlab.widgets.acts import with_faults, with_text, without_faults
 from tests.sizes import rows
 from tests.widgets.comms import View
 from tests.widgets.test_faults import until
@@ -204,9 +205,9 @@ def test_no_act_changes_the_steps_before_it(kind: str) -> None:
     steps = run(scenario, "wire").steps("ada")
     for at in (5.041, 30.3):
         for changed in (
-            slow_motion._with_text(scenario, at, "ada", "now"),
-            slow_motion._with_faults(scenario, at, faults),
-            slow_motion._without_faults(scenario, at),
+            with_text(scenario, at, "ada", "now"),
+            with_faults(scenario, at, faults),
+            without_faults(scenario, at),
         ):
             others = run(changed, "wire").steps("ada")
             assert changed != scenario
@@ -285,6 +286,13 @@ def test_the_diagram_has_the_frames_so_far(slow: SlowMotion) -> None:
     until(lambda: "ping 1" in slow.picture.alt)
     assert "pong" not in slow.picture.alt
     assert slow.picture.png.startswith(b"\x89PNG")
+
+
+def test_a_saved_notebook_shows_the_frames_as_text(slow: SlowMotion) -> None:
+    slow.jump(10.2)
+    shown = slow._repr_mimebundle_()["text/plain"].splitlines()
+    assert shown[0] == "Slow motion of ada, at 10.200 s"
+    assert shown[-1] == "10.160 s to the server: ping 1"
 
 
 def test_one_of_many_is_watched() -> None:
