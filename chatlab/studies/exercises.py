@@ -55,10 +55,15 @@ EXERCISES: dict[str, Exercise] = {
         },
     ),
     "herd": Exercise(
-        NumberQuestion(25, "seconds", within=0.1), "Nobody connects faster than the server accepts."
+        NumberQuestion(25, "seconds", within=0.1),
+        "Nobody connects faster than the server accepts.",
+        {
+            1250.0: "That is the time at 40 a second.",
+            0.04: "Divide the people by the rate, not the rate by the people.",
+        },
     ),
     "proxies": Exercise(
-        NumberQuestion(30, "seconds", within=0),
+        NumberQuestion(29.5, "seconds", within=0.5),
         "Try it with `survives`: for how long does the proxy hear nothing?",
         {15.0: "That one survives, and a longer interval does too."},
     ),
@@ -89,13 +94,18 @@ EXERCISES: dict[str, Exercise] = {
     "incident": Exercise(
         NumberQuestion(8, "seconds", within=0.1),
         "How many people can be accepted in a second?",
-        {5.0: "That is the time at 40 a second.", 5000.0: "Divide, don't multiply."},
+        {
+            5.0: "That is the time at 40 a second.",
+            18.0: "That is how long the server was down.",
+            5000.0: "Divide, don't multiply.",
+        },
     ),
     "loss": Exercise(
         NumberQuestion(7, "seconds", within=0),
         "Add up the waits before the second, the third and the fourth SYN.",
         {
             4.0: "That is the wait before the fourth SYN alone.",
+            15.0: "Then the fifth is sent.",
             3.0: "Linux since 6.5 does that; the question is about the rule of RFC 6298, which doubles.",
         },
     ),

@@ -1,4 +1,4 @@
-"""Numbers as people write them: `10`, "10 s", "10,5", "1/3", "50 %", "twice"."""
+"""Numbers as people write them: `10`, "10 s", "10,5", "1/3", "50 %", "twice", "at least 8 s"."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ _SHOWN = 40
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 _THOUSANDS = re.compile(r"(?<![\d.,])([-+]?[1-9]\d{0,2}(?:[,_' ]\d{3})+)(?![\d,])", re.ASCII)
 _TEXT = re.compile(
-    r"(?:about |circa |ca\. |~|≈|=)?\s*([^a-z%]*(?:e[-+]?\d+)?)\s*(.*)", re.ASCII | re.IGNORECASE | re.DOTALL
+    r"(?:about |at least |circa |ca\. |~|≈|≥|>=|=)?\s*([^a-z%]*(?:e[-+]?\d+)?)\s*(.*)",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
 )
 _TO_TEN = "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"
 _WORDS = {
