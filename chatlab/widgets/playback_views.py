@@ -47,18 +47,18 @@ class PlaybackViews:
         self._context = copy_context()  # ipykernel 7.0 looks up the cell in it
         self._shown: dict[FeedWidget, Rows] = {}
         self._moment: object = None
-        self._going: object = None
+        self._going: tuple[object, float, float | None] | None = None
         self._wanted: _Diagram | None = None
 
     def show(self, playback: Playback, now: float, rate: float) -> None:
         """Show a run at `now`; time goes on by `rate` seconds in each second. Call it on one thread only."""
         moment = (playback, playback.present(now))
         if moment != self._moment:
-            self._moment = moment
             self._show_moment(playback, now)
+            self._moment = moment
         if (going := (moment, rate, None if rate else now)) != self._going:
-            self._going = going
             self._show_status(playback, now, rate)
+            self._going = going
 
     def _show_moment(self, playback: Playback, now: float) -> None:
         """Show what changes only when something happens."""

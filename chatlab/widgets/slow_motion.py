@@ -257,8 +257,8 @@ class SlowMotion(NamedBox):
             return None
         playback, now = self._playback, self._clock.now
         rate = self._clock.rate if self._clock.running else 0.0
-        self._views.show(playback, now, rate)
         self._show_faults(playback, now)
+        self._views.show(playback, now, rate)
         self._running.description = "Pause" if rate or self._resuming else "Resume"
         self._time = round(now, 3)
         self.time.value = self._time

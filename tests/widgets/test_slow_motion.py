@@ -75,8 +75,10 @@ def shows(slow: SlowMotion, words: str) -> None:
 
 
 def computed(slow: SlowMotion) -> None:
+    """Wait until the run is computed again, and shown."""
     until(lambda: not slow._pending)
-    slow.flush()
+    shown = slow._playback, slow._playback.present(slow.now)
+    until(lambda: slow._views._going and slow._views._going[0] == shown)
 
 
 def test_next_stops_between_ping_and_pong_and_back_before_it(slow: SlowMotion) -> None:
@@ -192,7 +194,7 @@ def test_a_message_written_between_two_frames_is_sent_then(slow: SlowMotion) -> 
     assert (texts(slow)[-1], slow.messages.rows()[-1]["state"]) == (("ada", "Still there?"), "sent")
     assert slow.scenario.people.script[-1] == ScriptEntry(at=10.161, person="ada", text="Still there?")
     slow.jump(59.0)
-    slow.flush()
+    computed(slow)
     assert run(slow.scenario, "wire").steps("ada")[-1] == slow._playback.steps(60.0)[-1]
     assert texts(slow).count(("ada", "Still there?")) == 1
 
