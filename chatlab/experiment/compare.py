@@ -74,6 +74,8 @@ class Comparison(Struct, frozen=True):
     def __str__(self) -> str:
         return "\n".join([self._verdict, *(f"  {world}: {text}" for world, text in self._sides)])
 
+    __repr__ = __str__  # A shell shows it.
+
     def _repr_html_(self) -> str:
         rows = "".join(
             f'<tr><th scope="row" style="text-align:left;vertical-align:top">{escape(world)}</th>'

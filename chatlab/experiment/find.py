@@ -56,6 +56,8 @@ class Found(Struct, frozen=True):
     def __str__(self) -> str:
         return self.answer
 
+    __repr__ = __str__  # A shell and a saved notebook show it: the runs are thousands of characters.
+
     def _repr_html_(self) -> str:
         code = f"<pre>{escape(self.toml)}</pre>" if self.toml else ""
         return f'<p style="max-width:45em">{escape(self.answer)}</p>{code}'

@@ -74,6 +74,8 @@ class Fitted(Struct, frozen=True):
     def __str__(self) -> str:
         return self.answer
 
+    __repr__ = __str__  # A shell and a saved notebook show it: the runs are thousands of characters.
+
     def _repr_html_(self) -> str:
         return f'<p style="max-width:45em">{escape(self.answer)}</p><pre>{escape(self.toml)}</pre>'
 

@@ -55,6 +55,7 @@ def test_a_run_is_equal_to_itself(model: Run) -> None:
         f"model and model agree: 2 people, {len(model.trace)} steps, at most 0 ms apart (allowed: 1 ms)"
     )
     assert "✓ model and model agree" in compared._repr_html_()
+    assert repr(compared) == str(compared)
 
 
 def test_times_may_differ_by_a_millisecond(model: Run) -> None:

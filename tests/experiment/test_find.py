@@ -333,6 +333,7 @@ def test_a_herd_needs_its_size_over_the_accept_rate() -> None:
     assert found.kept[found.value]
     assert str(found) == found.answer
     assert found.toml in found._repr_html_()
+    assert repr(found) == found.answer
 
 
 @pytest.mark.slow

@@ -123,6 +123,7 @@ def test_the_hidden_settings_come_first_and_are_alone() -> None:
     assert fitted.scenario.transport == OUTAGE.transport.replace(reconnect=JITTERS["full"])
     assert list(fitted.ranking) == ["candidate", "offset", "off", "ruled_out", "possible"]
     assert fitted.answer in fitted._repr_html_().replace("&#x27;", "'")
+    assert repr(fitted) == fitted.answer
     assert str(fitted) == fitted.answer
     assert fitted.curves["full"] == [incident("full", seed) for seed in range(4)]
 
