@@ -11,7 +11,7 @@ from chatlab.cli_errors import report_errors
 
 
 def chat(
-    url: Annotated[str, typer.Argument(help="http(s)://host:port of a chatlab server, or any ws(s):// URL.")],
+    url: Annotated[str, typer.Argument(help="http(s)://host:port of a server, or its ws(s):// URL.")],
     room: Annotated[str, typer.Option(help="The room to join.")] = "lobby",
     name: Annotated[str, typer.Option(envvar=["USER", "USERNAME"], help="Your name in the room.")] = "guest",
     transport: Annotated[
