@@ -32,6 +32,8 @@ ODD = (
 """Twelve answers that are no answer to any exercise."""
 LAST_STATE = {"00_start": "acked", "11_your_own_server": "sent"}
 """The notebooks with a panel, and the state that a message reaches there."""
+PANEL = ".chatlab-panel:not(.chatlab-slow-motion)"
+"""A live panel; slow motion has its style."""
 ANSWERED = f"""async answer => {{
     const {{ content }} = jupyterapp.shell.currentWidget;
     const cell = {CODE_CELLS}.find(cell => /^answer = /m.test(cell.model.sharedModel.getSource()));
@@ -64,7 +66,7 @@ def test_it_runs_and_a_student_can_use_it(page: Page, lab: Lab, path: Path, scre
     assert judged(page, repr(RIGHT[exercise][0])).startswith("✓ Right")
     if path.stem in LAST_STATE:
         _chat(page, LAST_STATE[path.stem])
-    expect(page.locator(".chatlab-panel")).to_have_count(int(path.stem in LAST_STATE))
+    expect(page.locator(PANEL)).to_have_count(int(path.stem in LAST_STATE))
     assert error_outputs(page) == []
 
 
@@ -104,7 +106,7 @@ def _guess(page: Page, name: str) -> None:
 
 
 def _chat(page: Page, state: str) -> None:
-    panel = page.locator(".chatlab-panel")
+    panel = page.locator(PANEL)
     expect(panel.locator(".cl-status")).to_have_attribute("data-status", "connected")
     box = panel.get_by_label("Message", exact=True)
     box.fill("Is the panel alive?")

@@ -66,7 +66,7 @@ def test_a_dialect_says_only_what_is_different() -> None:
     http = HttpDialect()
     assert http.for_connection() is http
     assert plain.opening(CONFIG, "7") == Opening()
-    assert plain.typing(CONFIG) is None
+    assert (plain.typing(CONFIG), plain.last_frame()) == (None, None)
     assert json.loads(plain.ping(3)) == {"type": "ping", "id": 3}
     assert json.loads(plain.pong(3)) == {"type": "pong", "id": 3}
     assert repr(plain) == "<dialect telegraph>"
