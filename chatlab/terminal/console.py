@@ -326,7 +326,8 @@ class Console:
                     never = f"Can't connect to {shown_url(self.target.url)} yet"
                     what = "The connection was lost" if self._was_connected else never
                     refused = not self._was_connected and change.reason.startswith("refused")
-                    advice = " `chatlab serve` starts a server." if refused else ""
+                    ours = self.target.dialect == "chatlab"
+                    advice = " `chatlab serve` starts a server." if refused and ours else ""
                     self.notice(f"{what} ({change.reason}); trying again.{advice}", warning=True)
             case ConnectionStatus.ERROR | ConnectionStatus.DISCONNECTED if end := explain_end(change):
                 if change.status is ConnectionStatus.ERROR or not self.leaving:

@@ -202,7 +202,7 @@ def test_how_long_people_were_away_if_no_recovery_says_it() -> None:
 
 def test_arrivals_that_took_long_are_said_beside_the_returns() -> None:
     slow = told("people.arrive_over = 5.0\n" + DOWN, broken=4, last_in_at=92.0)
-    assert slow.endswith("The last person got in after 92 s.")
+    assert slow.endswith("The last person first got in 92 s after the start.")
     assert "got in" not in told("people.arrive_over = 90.0\n" + DOWN, broken=4, last_in_at=92.0)
     assert "got in" not in told('people.start = "connected"\n' + DOWN, broken=4, last_in_at=92.0)
 

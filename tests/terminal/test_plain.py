@@ -185,6 +185,13 @@ def test_what_cant_be_delivered_in_time_is_named() -> None:
     assert "Not delivered (no acknowledgement in time): never" in done.stderr
 
 
+@pytest.mark.slow
+def test_only_a_chatlab_server_is_started_by_chatlab_serve() -> None:
+    done = run("http://127.0.0.1:1", "--dialect", "socket.io", given="never\n", program=HASTY)
+    assert "trying again.\n" in done.stderr
+    assert "chatlab serve" not in done.stderr
+
+
 @pytest.mark.proof
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_makes_it_leave(server: EmbeddedServer, number: signal.Signals) -> None:

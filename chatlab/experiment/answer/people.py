@@ -125,7 +125,7 @@ def _slow_arrivals(facts: Facts) -> Iterator[str]:
     """Yield when the last person was in, if that was late."""
     last, people = facts.metrics.get("last_in_at"), facts.scenario.people
     if facts.arriving and last is not None and last > people.arrive_over + LATE_IN:
-        yield f"The last person got in after {seconds(last)}."
+        yield f"The last person first got in {seconds(last)} after the start."
 
 
 def _no_attempts(facts: Facts) -> str:
