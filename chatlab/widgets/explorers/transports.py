@@ -33,7 +33,7 @@ MESSAGES = 24
 """Approximate number of messages sent in each run."""
 SHORTEST, LONGEST = 20.0, 600.0
 """Minimum and maximum simulated seconds of a run, without the outage."""
-MOST_POLLS = 8_000
+MOST_POLLS = 5_000
 """Maximum number of short polls in a run, which bounds the time of its simulation."""
 DOWN_AT, RECOVERY = 10.0, 20.0
 """Time of the outage, and seconds that a run goes on for the recovery."""
