@@ -94,7 +94,7 @@ def test_words_are_whole_sentences_at_the_ends_too() -> None:
     heartbeat.controls["loss"].value = 0.0
     assert answered(heartbeat).words.value.endswith("Nothing is lost, so there are no false alarms.")
     words = answered(explore_transports()).words.value
-    assert "for 48 s: WebSocket is quickest with " in words
+    assert "for 36 s: WebSocket is quickest with " in words
     assert words.endswith(" s and makes the fewest requests; no messages were lost.")
 
 

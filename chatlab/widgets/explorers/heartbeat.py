@@ -28,6 +28,8 @@ QUIET = 300.0
 YEAR = 365.25 * 86_400
 SELDOM = 1e9 * YEAR
 """Seconds between two false alarms from which on their number tells nothing."""
+NEVER = 86_400.0
+"""Seconds before a retry that no run is to see."""
 DELAY = 0.04
 """One-way delay of the network, in seconds."""
 
@@ -89,17 +91,13 @@ def _alarms(pongs: Sequence[float], interval: float, wait: float, loss: float) -
     return lost.format("the latest", f"takes {max(pongs):.2g} s") + f"by the closed form, {alarm} {often}."
 
 
-def _transport(heartbeat: HeartbeatConfig) -> WebSocketSettings:
-    return WebSocketSettings(
-        heartbeat=heartbeat, reconnect=ReconnectConfig(max_attempts=None, stable_after=1.0)
-    )
-
-
 @lru_cache(4)
 def _proxied(heartbeat: HeartbeatConfig, idle: float) -> Sequence[StatusSpan]:
     """Simulate one person who sends nothing, behind a proxy with an idle timeout in seconds."""
     fault = IdleTimeout(at=0.0, duration=QUIET, timeout=idle)
-    result = run(Scenario(duration=QUIET, transport=_transport(heartbeat), faults=(fault,)), sample=1)
+    reconnect = ReconnectConfig(max_attempts=None, stable_after=1.0)
+    transport = WebSocketSettings(heartbeat=heartbeat, reconnect=reconnect)
+    result = run(Scenario(duration=QUIET, transport=transport, faults=(fault,)), sample=1)
     return result.statuses(result.people[0])
 
 
@@ -107,11 +105,12 @@ def _proxied(heartbeat: HeartbeatConfig, idle: float) -> Sequence[StatusSpan]:
 def _noticed(heartbeat: HeartbeatConfig) -> Sequence[float]:
     """Simulate people whose connections go silent at once; return the seconds until each notices."""
     interval, latest = heartbeat.interval, detection_span(heartbeat.interval, heartbeat.timeout)[1]
-    silent_at = 2 * interval + 1
+    silent_at = interval + 1
+    never_again = ReconnectConfig(base_delay=NEVER, max_delay=NEVER)
     scenario = Scenario(
         duration=silent_at + latest + 1,
         people=PeopleConfig(count=PEOPLE, arrive_over=interval),
-        transport=_transport(heartbeat),
+        transport=WebSocketSettings(heartbeat=heartbeat, reconnect=never_again),
         faults=(HalfOpen(at=silent_at),),
     )
     result = run(scenario, sample=PEOPLE)

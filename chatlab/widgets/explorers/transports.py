@@ -29,7 +29,7 @@ from chatlab.sim.transport_settings import (
 from chatlab.widgets.explorers.explorer import Answer, Explorer
 from chatlab.widgets.slider import Slider
 
-MESSAGES = 24
+MESSAGES = 18
 """Approximate number of messages sent in each run."""
 SHORTEST, LONGEST = 20.0, 600.0
 """Minimum and maximum simulated seconds of a run, without the outage."""
